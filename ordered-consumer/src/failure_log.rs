@@ -1,0 +1,313 @@
+//! The failure log: what a store must do, and nothing of how.
+
+use std::{fmt, time::Duration};
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use crate::{
+    ConsumerName, Event, FailureLogError, Index, StreamName, Timestamp,
+    gate::{
+        Audit, Gate, Guard, Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver,
+        Taken,
+    },
+};
+
+/// How many requests one [`FailureLog::apply`] takes at most.
+pub const BATCH_REQUESTS_MAX: usize = 500;
+
+/// Where a gate is: the consumer is given beside it.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct GateKey {
+    /// The stream.
+    pub stream: StreamName,
+    /// The entity, 1 to 1,024 bytes.
+    pub entity: Bytes,
+}
+
+impl fmt::Debug for GateKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        // The entity is the user's data, and does not belong into logs.
+        write!(f, "an entity of stream {}", self.stream)
+    }
+}
+
+/// One input for one gate.
+#[derive(Clone, Debug)]
+pub struct Request {
+    /// The gate.
+    pub key: GateKey,
+    /// What must still hold when it is written.
+    pub guard: Guard,
+    /// The input.
+    pub input: Input,
+}
+
+/// The answer to one [`Request`].
+#[derive(Clone, Debug)]
+pub struct Answer {
+    /// What the protocol says.
+    pub reply: Reply,
+    /// The event that the step asked to read: the head of a granted claim, as the log has it.
+    pub event: Option<Event>,
+}
+
+/// The answers to a batch.
+#[derive(Clone, Debug)]
+pub struct Answers {
+    /// One for each request, in the same order.
+    pub answers: Vec<Answer>,
+    /// The log's time when it decided, with which deadlines are reckoned.
+    pub now: Timestamp,
+}
+
+/// A gate that the relay has taken.
+#[derive(Clone, Debug)]
+pub struct TakenGate {
+    /// The gate.
+    pub key: GateKey,
+    /// What may be published.
+    pub taken: Taken,
+}
+
+/// What the relay found.
+#[derive(Clone, Debug, Default)]
+pub struct DueGates {
+    /// Gates taken, the longest due first.
+    pub taken: Vec<TakenGate>,
+    /// When the next gate falls due, as far as is known: none when no gate of the consumer has a due time.
+    pub next_due_in: Option<Duration>,
+}
+
+/// Which gates to list. Everything that is set must match.
+#[derive(Clone, Debug, Default)]
+pub struct GateQuery {
+    /// Only gates of this stream.
+    pub stream: Option<StreamName>,
+    /// Only this entity, in every stream.
+    pub entity: Option<Bytes>,
+    /// Only gates in this state; without it, every state but cleared.
+    pub state: Option<State>,
+    /// Only gates after this one, in the order of stream and entity.
+    pub after: Option<GateKey>,
+    /// At most so many, 1 to 1,000.
+    pub limit: u32,
+}
+
+/// A gate as people see it.
+#[derive(Clone, Debug)]
+pub struct GatedEntity {
+    /// Where it is.
+    pub key: GateKey,
+    /// The gate.
+    pub gate: Gate,
+    /// The log's time when it was read.
+    pub now: Timestamp,
+}
+
+/// A line of the audit, as the log keeps it.
+#[derive(Clone, Debug)]
+pub struct AuditLine {
+    /// When, by the log's clock.
+    pub at: Timestamp,
+    /// The gate it was done to.
+    pub key: GateKey,
+    /// What was done, by whom, why, and what came of it.
+    pub audit: Audit,
+}
+
+/// How much a consumer has in the log.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Totals {
+    /// Gates that are not cleared.
+    pub gated_entities: u64,
+    /// Gates that are parked, or paused.
+    pub parked_entities: u64,
+    /// Events in the log.
+    pub held_events: u64,
+    /// Their bytes.
+    pub held_bytes: u64,
+}
+
+/// What an operator says about a stream that stopped because it is not what it was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum StreamDecision {
+    /// Handle the events again from the broker's position: what was settled, and every tombstone, is forgotten. Gates
+    /// that hold events stay.
+    Replay,
+    /// The name now means another stream: the old one's record and gates are set apart under `NAME~GENERATION`, where
+    /// its held events go on being retried, and the name begins anew.
+    NewStream,
+}
+
+/// The durable store of gates, unresolved events, streams and operators' actions.
+///
+/// # Contract
+///
+/// For a store to be correct, every method must
+/// * be **atomic**: all of a call's writes happen in one transaction, or none;
+/// * be **durable** when it returns `Ok`, to the degree that [`describe`](Self::describe) promises;
+/// * be **idempotent**: after an unknown outcome the same call is made again, and must lead to the same state;
+/// * **not be undone by a dropped caller**: once polled, a call may complete although its future is dropped, but it
+///   must never be half done, and never leave a transaction open;
+/// * use **its own clock** for every `now`, never one that a caller brings;
+/// * decide nothing: it locks the gate's row (and holds the stream's shared), calls [`gate::step`](crate::gate::step)
+///   with what it loaded, and writes what the step says. Versions given to a step come from one counter for the whole
+///   log, and none is ever given twice.
+///
+/// Every store passes `testing::failure_log`, the conformance suite, which names one test per rule.
+#[async_trait]
+pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
+    /// What the store is and how durable, in a few words, without credentials: `SQLite (failures.db), durable`.
+    fn describe(&self) -> String;
+
+    /// Applies a batch of 1 to [`BATCH_REQUESTS_MAX`] requests, no two of them for the same gate, in one transaction.
+    ///
+    /// # Errors
+    /// [`FailureLogError`]: nothing was written, unless [`outcome is unknown`](FailureLogError::is_outcome_unknown).
+    async fn apply(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        requests: &[Request],
+    ) -> Result<Answers, FailureLogError>;
+
+    /// Takes up to `limit` gates of the consumer that are due, the longest due first, by the input
+    /// [`Take`](Input::Take).
+    ///
+    /// # Errors
+    /// As [`apply`](Self::apply).
+    async fn take_due(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        limit: u32,
+    ) -> Result<DueGates, FailureLogError>;
+
+    /// Events of one entity in the log, by ascending index, from `from` through `through`: at most `limit` of them,
+    /// and not more than `bytes_max` beyond the first.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn held_events(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        range: (Index, Index),
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError>;
+
+    /// The stream's record.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn stream(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+    ) -> Result<Option<StreamRecord>, FailureLogError>;
+
+    /// Takes a stream over, by [`gate::take_over`](crate::gate::take_over) under the stream's exclusive lock, and
+    /// returns the record **as it was before** beside the record as it is now.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn take_over(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        asked: &TakeOver,
+    ) -> Result<Result<(Option<StreamRecord>, StreamRecord), StreamRefusal>, FailureLogError>;
+
+    /// An owner's report, by [`gate::settle`](crate::gate::settle).
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn settle(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        report: &Settle,
+    ) -> Result<Result<StreamRecord, StreamRefusal>, FailureLogError>;
+
+    /// Carries out an operator's decision about a stream, and writes it into the audit.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn decide_stream(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        decision: StreamDecision,
+        by: &str,
+        why: &str,
+    ) -> Result<(), FailureLogError>;
+
+    /// Entities of the stream that have a gate of any state, tombstones too: at most `limit`, after `after` in the
+    /// order of their bytes. With `paused_only`, those that an operator paused or parked.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn gated_entities(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        after: Option<&Bytes>,
+        limit: u32,
+        paused_only: bool,
+    ) -> Result<Vec<Bytes>, FailureLogError>;
+
+    /// Which of these entities of the stream have a gate of any state, and the log's time: the one look-up for what a
+    /// shared stream delivered.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn which_gated(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        entities: &[Bytes],
+    ) -> Result<(Vec<bool>, Timestamp), FailureLogError>;
+
+    /// Drops up to `limit` tombstones of the stream that
+    /// [`may_drop_tombstone`](crate::gate::may_drop_tombstone) lets go: those that the stream's settled index has
+    /// passed, and, with `retention`, those older than it. Returns how many.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn drop_tombstones(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        retention: Option<Duration>,
+        limit: u32,
+    ) -> Result<u64, FailureLogError>;
+
+    /// Gates for people to see, in the order of stream and entity.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn list(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+    ) -> Result<Vec<GatedEntity>, FailureLogError>;
+
+    /// The audit of one entity, or of the consumer: the latest `limit` lines, latest first.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn audit(
+        &self,
+        consumer: &ConsumerName,
+        key: Option<&GateKey>,
+        limit: u32,
+    ) -> Result<Vec<AuditLine>, FailureLogError>;
+
+    /// How much the consumer has in the log.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError>;
+}

@@ -1,0 +1,40 @@
+//! Per-entity order under failure. (crate docs to come)
+#![cfg_attr(docsrs, feature(doc_cfg))]
+
+mod clock;
+mod event;
+mod event_builder;
+mod failure_log;
+mod failure_log_error;
+pub mod gate;
+mod headers;
+mod index;
+mod names;
+mod publisher;
+mod source;
+mod timestamp;
+
+pub use clock::Clock;
+pub use event::{Context, Event};
+pub use event_builder::EventBuilder;
+pub use failure_log::{
+    Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GateQuery, GatedEntity,
+    Request, StreamDecision, TakenGate, Totals,
+};
+pub use failure_log_error::FailureLogError;
+pub use gate::ParkCause;
+pub use headers::Headers;
+pub use index::{Digest, Index};
+pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
+pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
+pub use source::{
+    AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
+    SourceMessage,
+};
+pub use timestamp::Timestamp;
+
+/// Any error, as it is kept and passed on.
+pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
+
+/// The longest an entity's key may be, in bytes.
+pub const ENTITY_BYTES_MAX: usize = 1_024;
