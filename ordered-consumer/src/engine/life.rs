@@ -1,0 +1,215 @@
+//! The life of one event of a main stream, once its turn has come. Workers and `process` share it.
+
+use super::{
+    core::Core,
+    fingerprint::Fingerprint,
+    guarded::{self, Ran},
+    stream_state::StreamState,
+};
+use crate::{
+    Delivery, Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Lease, Outcome, Request,
+    event::Context,
+    gate::{Arrival, FenceRefusal, Guard, Input, Logged, ParkCause, Reply, Verdict},
+};
+
+/// Why an event is not done with: the broker must not be told that it is.
+#[derive(Debug)]
+pub(crate) enum NotDone {
+    /// The stream has been taken over by somebody else, or is gone.
+    Fenced,
+    /// The broker may have given the event to somebody else.
+    LeaseOver,
+    /// The failure log refused the write for good.
+    Log(FailureLogError),
+}
+
+impl From<FenceRefusal> for NotDone {
+    fn from(refusal: FenceRefusal) -> Self {
+        match refusal {
+            FenceRefusal::StaleGeneration { .. } => Self::Fenced,
+            FenceRefusal::DeadlinePassed => Self::LeaseOver,
+        }
+    }
+}
+
+pub(crate) fn key_of(event: &Event) -> GateKey {
+    GateKey { stream: event.stream().clone(), entity: event.entity().clone() }
+}
+
+/// Asks the failure log what becomes of events of one entity, all under one lease; holds them where they must be held.
+pub(crate) async fn decide<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    arrivals: Vec<Arrival>,
+    lease: Option<&Lease>,
+) -> Result<Vec<Verdict>, NotDone> {
+    let Some(first) = arrivals.first() else { return Ok(Vec::new()) };
+    let request = Request {
+        key: key_of(&first.event),
+        guard: stream.guard(lease),
+        input: Input::Arrive { events: arrivals },
+    };
+    let (answer, now) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    stream.set_clock(now);
+    match answer.reply {
+        Reply::Arrived(verdicts) => {
+            if verdicts.iter().any(|v| matches!(v, Verdict::Suspect)) {
+                core.due.hint(std::time::Duration::ZERO);
+            }
+            Ok(verdicts)
+        }
+        Reply::Fenced(refusal) => {
+            core.counters.fenced.add(1);
+            Err(refusal.into())
+        }
+        other => Err(NotDone::Log(unexpected(&other))),
+    }
+}
+
+/// What a verdict means to the one who delivered the event; none where the event is not done with.
+pub(crate) fn outcome_of(verdict: Verdict) -> Option<Outcome> {
+    match verdict {
+        Verdict::Duplicate => Some(Outcome::Duplicate),
+        Verdict::Held => Some(Outcome::Held),
+        Verdict::Suspect => Some(Outcome::Suspect),
+        Verdict::Conflict => Some(Outcome::Parked(ParkCause::Conflict)),
+        Verdict::Run | Verdict::Full | Verdict::Undecided => None,
+    }
+}
+
+/// Runs the handler on an event whose entity is clear, attempts in place too, and files its failure. When this is done,
+/// the outcome is durable.
+pub(crate) async fn handle<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    entity: Fingerprint,
+    event: &Event,
+    lease: Option<&Lease>,
+) -> Result<Outcome, NotDone> {
+    let mut attempt = 1;
+    let mut probing = None;
+    loop {
+        if stream.is_gone() {
+            return Err(NotDone::Fenced);
+        }
+        if lease.is_some_and(|lease| lease.remaining().is_zero()) {
+            return Err(NotDone::LeaseOver);
+        }
+        let context = event.context();
+        let context = Context { attempt, redelivered: context.redelivered || attempt > 1, ..context };
+        let run = event.clone().with_context(context);
+        let error = match guarded::run(&core.handler, run, core.timeouts.handler, lease).await {
+            Ran::Handled => {
+                end_outage(core, stream);
+                return Ok(Outcome::Handled);
+            }
+            Ran::Dropped => return Err(NotDone::LeaseOver),
+            Ran::Failed(error) => error,
+        };
+        let kind = core.policy.kind_of(&error);
+        if kind == FailureKind::Unavailable {
+            begin_outage(core, stream, event, &error);
+            drop(probing.take());
+            probing = stream.outage.wait_to_probe().await;
+            continue;
+        }
+        end_outage(core, stream);
+        drop(probing.take());
+        core.counters.failed.add(1);
+        match kind {
+            FailureKind::Ignore => return ignore(core, stream, event, &error, lease).await,
+            FailureKind::Retry if attempt < core.policy.immediate_attempts() => attempt += 1,
+            FailureKind::Retry
+            | FailureKind::RetryAfter(_)
+            | FailureKind::Permanent
+            | FailureKind::Unavailable => {
+                stream.cache.insert(entity);
+                return file(core, stream, event, (attempt, kind), &error, lease).await;
+            }
+        }
+    }
+}
+
+fn begin_outage<H>(core: &Core<H>, stream: &StreamState, event: &Event, error: &HandlerError) {
+    if stream.outage.begin() {
+        core.counters.outages.add(1);
+        let error = crate::display_safe(&error.text());
+        tracing::warn!(consumer = %core.name, %event, error = %error, "what the handler needs is unavailable; the stream pauses and probes");
+    }
+}
+
+fn end_outage<H>(core: &Core<H>, stream: &StreamState) {
+    if stream.outage.lasts() && stream.outage.end() {
+        tracing::info!(consumer = %core.name, stream = %stream.name, "what the handler needs is available again");
+    }
+}
+
+async fn ignore<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    event: &Event,
+    error: &HandlerError,
+    lease: Option<&Lease>,
+) -> Result<Outcome, NotDone> {
+    let input = Input::Ignore { index: event.index(), failure: error.to_failure() };
+    let request = Request { key: key_of(event), guard: stream.guard(lease), input };
+    let (answer, _) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    match answer.reply {
+        Reply::Fenced(refusal) => Err(refusal.into()),
+        _ => Ok(Outcome::Ignored),
+    }
+}
+
+/// Writes the failure into the log. Its entity is in the cache by now, so that nothing overtakes meanwhile.
+async fn file<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    event: &Event,
+    (attempts, kind): (u32, FailureKind),
+    error: &HandlerError,
+    lease: Option<&Lease>,
+) -> Result<Outcome, NotDone> {
+    let failure = error.to_failure();
+    let next = core.policy.next(event, attempts, std::time::Duration::ZERO, kind);
+    let text = crate::display_safe(&failure.text);
+    tracing::warn!(consumer = %core.name, %event, attempts, ?next, error = %text, "the handler failed; later events of the entity are held");
+    let input = Input::Fail { event: event.clone(), attempts, failure, next };
+    let request = Request { key: key_of(event), guard: stream.guard(lease), input };
+    let (answer, now) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    match answer.reply {
+        Reply::Logged(Logged::Retrying { due_at }) => {
+            core.due.hint(due_at.since(now));
+            Ok(Outcome::RetryScheduled { due_at })
+        }
+        Reply::Logged(Logged::Parked(cause)) => Ok(Outcome::Parked(cause)),
+        Reply::Logged(Logged::Conflict) => Ok(Outcome::Parked(ParkCause::Conflict)),
+        Reply::Logged(Logged::Held) => Ok(Outcome::Held),
+        Reply::Logged(Logged::Known) => Ok(Outcome::Duplicate),
+        Reply::Fenced(refusal) => {
+            core.counters.fenced.add(1);
+            Err(refusal.into())
+        }
+        other => Err(NotDone::Log(unexpected(&other))),
+    }
+}
+
+pub(crate) fn unexpected(reply: &Reply) -> FailureLogError {
+    FailureLogError::Corrupt { what: format!("an answer that does not belong to the question: {reply:?}") }
+}
+
+/// The guard of writes that bring their own proof.
+pub(crate) const UNGUARDED: Guard = Guard::Unguarded;
+
+/// A delivery on its way through a worker.
+pub(crate) struct Dispatched {
+    pub(crate) delivery: Delivery,
+    /// The assignment.
+    pub(crate) slot: u64,
+    pub(crate) entity: Fingerprint,
+    pub(crate) sequence: u64,
+    pub(crate) bytes: usize,
+    /// The look-up for what was received with it found a gate.
+    pub(crate) gated: bool,
+    /// Log it before it runs.
+    pub(crate) suspect: bool,
+}

@@ -1,0 +1,51 @@
+//! A stream whose handler says that what it needs is unavailable: one event probes, the others wait.
+
+use std::{
+    sync::atomic::{AtomicU64, Ordering},
+    time::Duration,
+};
+
+use tokio::{sync::Mutex, time::sleep};
+
+const WAIT_MIN: Duration = Duration::from_millis(500);
+const WAIT_MAX: Duration = Duration::from_secs(30);
+
+/// Odd while an outage lasts; every beginning and end adds one.
+#[derive(Default)]
+pub(crate) struct Outage {
+    epoch: AtomicU64,
+    probe: Mutex<Duration>,
+}
+
+impl Outage {
+    pub(crate) fn lasts(&self) -> bool {
+        self.epoch.load(Ordering::Acquire) % 2 == 1
+    }
+
+    /// A handler said `unavailable`. Returns whether an outage begins with it.
+    pub(crate) fn begin(&self) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        epoch % 2 == 0
+            && self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// A handler ended in another way. Returns whether an outage ends with it.
+    pub(crate) fn end(&self) -> bool {
+        let epoch = self.epoch.load(Ordering::Acquire);
+        epoch % 2 == 1
+            && self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
+    }
+
+    /// Waits for this event's turn to be tried again: at once when the outage is over, else alone and with backoff.
+    /// Cancel safe. The guard is held while the handler probes.
+    pub(crate) async fn wait_to_probe(&self) -> Option<tokio::sync::MutexGuard<'_, Duration>> {
+        let mut wait = self.probe.lock().await;
+        if !self.lasts() {
+            *wait = Duration::ZERO;
+            return None;
+        }
+        *wait = (*wait * 2).clamp(WAIT_MIN, WAIT_MAX);
+        sleep(*wait).await;
+        Some(wait)
+    }
+}

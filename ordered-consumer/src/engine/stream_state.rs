@@ -1,0 +1,93 @@
+//! A stream as workers and callers see it.
+
+use std::{
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+};
+
+use tokio::time::Instant;
+
+use super::{
+    fingerprint::{Fingerprint, FingerprintKey},
+    gate_cache::GateCache,
+    outage::Outage,
+};
+use crate::{Lease, Sharing, StreamName, Timestamp, gate::Guard};
+
+/// One assignment of a stream.
+pub(crate) struct StreamState {
+    pub(crate) name: StreamName,
+    fingerprint: Fingerprint,
+    /// Names the assignment within the process.
+    pub(crate) slot: u64,
+    pub(crate) sharing: Sharing,
+    /// What this process raised the stream to; zero for a shared one.
+    pub(crate) generation: u64,
+    /// Until when the broker is known not to have given an owned stream to somebody else.
+    pub(crate) lease: Option<Lease>,
+    pub(crate) cache: GateCache,
+    pub(crate) outage: Outage,
+    /// Set once the assignment is gone: nothing of it starts any more.
+    pub(crate) gone: AtomicBool,
+    /// What the failure log's clock said, and when the answer had come.
+    clock: Mutex<Option<(Timestamp, Instant)>>,
+}
+
+impl StreamState {
+    pub(crate) fn new(
+        name: StreamName,
+        slot: u64,
+        sharing: Sharing,
+        generation: u64,
+        lease: Option<Lease>,
+        key: &FingerprintKey,
+    ) -> Self {
+        // Not of the slot: turns are kept across assignments of one stream, so that two never run an entity at once.
+        let fingerprint = key.stream(name.as_str());
+        Self {
+            fingerprint,
+            name,
+            slot,
+            sharing,
+            generation,
+            lease,
+            cache: GateCache::default(),
+            outage: Outage::default(),
+            gone: AtomicBool::new(false),
+            clock: Mutex::default(),
+        }
+    }
+
+    pub(crate) fn is_owned(&self) -> bool {
+        self.sharing == Sharing::Owned
+    }
+
+    pub(crate) fn entity(&self, key: &FingerprintKey, entity: &[u8]) -> Fingerprint {
+        self.fingerprint.entity(key, entity)
+    }
+
+    /// Whether nothing of the stream may start any more.
+    pub(crate) fn is_gone(&self) -> bool {
+        self.gone.load(Ordering::Acquire) || self.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+    }
+
+    pub(crate) fn set_clock(&self, now: Timestamp) {
+        *self.clock.lock().unwrap_or_else(PoisonError::into_inner) = Some((now, Instant::now()));
+    }
+
+    /// What a write for an event of this stream must prove.
+    pub(crate) fn guard(&self, lease: Option<&Lease>) -> Guard {
+        if self.is_owned() {
+            return Guard::Owned { generation: self.generation };
+        }
+        let clock = *self.clock.lock().unwrap_or_else(PoisonError::into_inner);
+        let deadline = lease.map(|lease| match clock {
+            // The log read its clock before its answer came, so this is never later than the lease's true end.
+            Some((now, came)) => now.plus(came.elapsed().saturating_add(lease.remaining())),
+            None => Timestamp::from_micros(0),
+        });
+        Guard::Shared { deadline }
+    }
+}

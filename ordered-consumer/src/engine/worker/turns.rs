@@ -1,0 +1,341 @@
+//! Starting and ending the turns of entities.
+
+use std::{pin::Pin, sync::Arc, task::{Context, Poll, Waker}};
+
+use super::{Ended, FromWorker, Running, Worker};
+use crate::{
+    Handler, Outcome,
+    engine::{
+        fingerprint::Fingerprint,
+        lane::{Lane, Turn},
+        life::{self, Dispatched, NotDone},
+    },
+    gate::{Arrival, Verdict},
+};
+
+/// Events of one entity that are decided in one write at most.
+const DECIDED_MAX: usize = 100;
+
+impl<H: Handler> Worker<H> {
+    /// Takes an event in: behind its entity's others, or at once where nothing is in its way.
+    pub(super) fn dispatch(&mut self, event: Dispatched) {
+        if self.streams.get(&event.slot).is_none_or(|assigned| assigned.closed) {
+            self.give_back(&event);
+            return;
+        }
+        let entity = event.entity;
+        if let Some(lane) = self.lanes.get_mut(&entity) {
+            lane.queue.push_back(event);
+        } else if self.must_ask(&event, None) {
+            self.lanes.insert(entity, Lane::new(Turn::Ready, event));
+            self.asking.push(entity);
+        } else if self.none_waits(event.slot) && self.may_start(event.slot) {
+            self.start_alone(event);
+        } else {
+            let slot = event.slot;
+            self.lanes.insert(entity, Lane::new(Turn::Ready, event));
+            self.ready(slot, entity);
+        }
+    }
+
+    fn ready(&mut self, slot: u64, entity: Fingerprint) {
+        if let Some(assigned) = self.streams.get_mut(&slot) {
+            assigned.ready.push_back(entity);
+        }
+    }
+
+    fn none_waits(&self, slot: u64) -> bool {
+        self.streams.get(&slot).is_some_and(|assigned| assigned.ready.is_empty())
+    }
+
+    /// Whether a handler may start now; where that may change without anything being heard, it is looked at again.
+    fn may_start(&mut self, slot: u64) -> bool {
+        if self.handlers >= self.running_max {
+            return false;
+        }
+        let outage = self.streams.get(&slot).is_some_and(|assigned| assigned.station.stream.outage.lasts());
+        if outage || self.core.solo.is_wanted() {
+            self.look_again = true;
+            return false;
+        }
+        if !self.entered {
+            self.entered = self.core.solo.enter(self.place);
+            self.look_again |= !self.entered;
+        }
+        self.entered
+    }
+
+    fn must_ask(&self, event: &Dispatched, lane: Option<&Lane>) -> bool {
+        event.gated
+            || event.suspect
+            || lane.is_some_and(|lane| lane.gated)
+            || self.streams.get(&event.slot).is_some_and(|assigned| {
+                let stream = &assigned.station.stream;
+                stream.is_owned() && stream.cache.contains(event.entity)
+            })
+    }
+
+    /// The quiet path: the handler is polled once in place, and if it ends there, nothing is kept of its turn.
+    fn start_alone(&mut self, event: Dispatched) {
+        let Some(mut running) = self.handling(&event) else {
+            self.give_back(&event);
+            return;
+        };
+        match poll_once(&mut running) {
+            Some(Ended::Handled(Ok(Outcome::Handled))) => self.finish(&event, Some(Outcome::Handled)),
+            ended => {
+                let entity = event.entity;
+                self.lanes.insert(entity, Lane::new(Turn::Handling, event));
+                self.begun(running, true);
+                if ended.is_some() {
+                    self.ended_in_place(entity, ended);
+                }
+            }
+        }
+    }
+
+    /// Starts what may start: writes at once, handlers in turn, one stream after the other.
+    pub(super) fn start_ready(&mut self) {
+        loop {
+            for entity in std::mem::take(&mut self.asking) {
+                self.start_deciding(entity);
+            }
+            let slots: Vec<u64> = self.streams.keys().copied().collect();
+            let mut started = false;
+            for slot in slots {
+                if self.none_waits(slot) || !self.may_start(slot) {
+                    continue;
+                }
+                let next = self.streams.get_mut(&slot).and_then(|assigned| assigned.ready.pop_front());
+                if let Some(entity) = next {
+                    started = true;
+                    self.start_handling(entity);
+                }
+            }
+            if !started && self.asking.is_empty() {
+                return;
+            }
+        }
+    }
+
+    fn start_handling(&mut self, entity: Fingerprint) {
+        let Some(mut lane) = self.lanes.remove(&entity) else { return };
+        let Some(front) = lane.queue.front() else { return };
+        if !lane.cleared && self.must_ask(front, Some(&lane)) {
+            self.lanes.insert(entity, lane);
+            self.asking.push(entity);
+            return;
+        }
+        let running = self.handling(front);
+        lane.turn = Turn::Handling;
+        self.lanes.insert(entity, lane);
+        let Some(mut running) = running else {
+            self.ended_in_place(entity, None);
+            return;
+        };
+        let ended = poll_once(&mut running);
+        self.begun(running, true);
+        if ended.is_some() {
+            self.ended_in_place(entity, ended);
+        }
+    }
+
+    fn handling(&self, event: &Dispatched) -> Option<Running> {
+        let assigned = self.streams.get(&event.slot)?;
+        let station = Arc::clone(&assigned.station);
+        let (entity, slot) = (event.entity, event.slot);
+        let (event, lease) = (event.delivery.event.clone(), event.delivery.lease.clone());
+        let index = event.index();
+        let life = Box::pin(async move {
+            let handled =
+                life::handle(&station.core, &station.stream, entity, &event, lease.as_ref()).await;
+            Ended::Handled(handled)
+        });
+        Some(Running { slot, entity, index, life: Some(life), watched: Arc::clone(&self.watched) })
+    }
+
+    /// Keeps what was begun; if it has ended in place, its place among what runs is given up again at once.
+    fn begun(&mut self, running: Running, handler: bool) {
+        if let Some(assigned) = self.streams.get_mut(&running.slot) {
+            assigned.running += 1;
+        }
+        self.handlers += usize::from(handler);
+        if running.life.is_some() {
+            self.running.push(running);
+        }
+    }
+
+    fn start_deciding(&mut self, entity: Fingerprint) {
+        let Some(lane) = self.lanes.get_mut(&entity) else { return };
+        let Some(front) = lane.queue.front() else { return };
+        let (slot, index, lease) = (front.slot, front.delivery.event.index(), front.delivery.lease.clone());
+        let same = |event: &&Dispatched| event.slot == slot && event.delivery.lease.is_some() == lease.is_some();
+        let arrivals: Vec<Arrival> = lane
+            .queue
+            .iter()
+            .take_while(same)
+            .take(DECIDED_MAX)
+            .map(|event| Arrival { event: event.delivery.event.clone(), suspect: event.suspect })
+            .collect();
+        lane.turn = Turn::Deciding(arrivals.len());
+        let Some(assigned) = self.streams.get(&slot) else { return };
+        let station = Arc::clone(&assigned.station);
+        let life = Box::pin(async move {
+            let (core, stream) = (&station.core, &station.stream);
+            Ended::Decided(life::decide(core, stream, arrivals, lease.as_ref()).await)
+        });
+        let watched = Arc::clone(&self.watched);
+        self.begun(Running { slot, entity, index, life: Some(life), watched }, false);
+    }
+
+    fn ended_in_place(&mut self, entity: Fingerprint, ended: Option<Ended>) {
+        self.ended(entity, ended);
+    }
+
+    /// What ran for an entity has ended; none: it was dropped.
+    pub(super) fn ended(&mut self, entity: Fingerprint, ended: Option<Ended>) {
+        let Some(mut lane) = self.lanes.remove(&entity) else { return };
+        let slot = lane.queue.front().map(|event| event.slot);
+        self.handlers -= usize::from(lane.turn == Turn::Handling);
+        match ended {
+            Some(Ended::Handled(Ok(outcome))) => {
+                lane.gated |= !matches!(outcome, Outcome::Handled | Outcome::Ignored);
+                if let Some(event) = lane.queue.pop_front() {
+                    self.finish(&event, Some(outcome));
+                }
+            }
+            Some(Ended::Decided(Ok(verdicts))) => self.decided(entity, &mut lane, &verdicts),
+            Some(Ended::Handled(Err(fault)) | Ended::Decided(Err(fault))) => self.fault(&mut lane, fault),
+            None => {
+                if let Some(event) = lane.queue.pop_front() {
+                    self.give_back(&event);
+                }
+            }
+        }
+        if !matches!(lane.turn, Turn::Limited | Turn::Ready) {
+            lane.turn = Turn::Ready;
+            lane.cleared = false;
+        }
+        self.next(entity, lane);
+        if let Some(slot) = slot {
+            self.one_less(slot);
+        }
+    }
+
+    fn one_less(&mut self, slot: u64) {
+        if let Some(assigned) = self.streams.get_mut(&slot) {
+            assigned.running = assigned.running.saturating_sub(1);
+        }
+        self.say_if_drained(slot);
+    }
+
+    /// Lets the entity's next event have its turn, or forgets an entity that has none.
+    fn next(&mut self, entity: Fingerprint, mut lane: Lane) {
+        while let Some(event) = lane.queue.pop_front_if(|event| self.is_closed(event.slot)) {
+            self.give_back(&event);
+        }
+        let Some(front) = lane.queue.front() else { return };
+        let (slot, ask) = (front.slot, !lane.cleared && self.must_ask(front, Some(&lane)));
+        let limited = lane.turn == Turn::Limited;
+        self.lanes.insert(entity, lane);
+        match (limited, ask) {
+            (true, _) => {}
+            (false, true) => self.asking.push(entity),
+            (false, false) => self.ready(slot, entity),
+        }
+    }
+
+    fn is_closed(&self, slot: u64) -> bool {
+        self.streams.get(&slot).is_none_or(|assigned| assigned.closed)
+    }
+
+    fn decided(&mut self, entity: Fingerprint, lane: &mut Lane, verdicts: &[Verdict]) {
+        lane.turn = Turn::Ready;
+        for verdict in verdicts {
+            if let Some(outcome) = life::outcome_of(*verdict) {
+                lane.gated |= !matches!(verdict, Verdict::Duplicate);
+                if let Some(event) = lane.queue.pop_front() {
+                    self.finish(&event, Some(outcome));
+                }
+                continue;
+            }
+            let slot = lane.queue.front().map(|event| event.slot);
+            let assigned = slot.and_then(|slot| self.streams.get_mut(&slot));
+            match (verdict, assigned) {
+                (Verdict::Run, Some(assigned)) => {
+                    // On its own turn: nothing else of the entity is under way.
+                    assigned.station.stream.cache.remove(entity);
+                    (lane.cleared, lane.gated) = (true, false);
+                }
+                (Verdict::Full, Some(assigned)) => {
+                    lane.turn = Turn::Limited;
+                    assigned.limited += 1;
+                    self.look_again = true;
+                    self.core.counters.limited.add(1);
+                    if let (Some(slot), 1) = (slot, assigned.limited) {
+                        self.tell(FromWorker::Limited { slot, limited: true });
+                    }
+                }
+                _ => {}
+            }
+            return;
+        }
+    }
+
+    /// Entities that waited for a limit ask again.
+    pub(super) fn ask_limited(&mut self) {
+        for (entity, lane) in &mut self.lanes {
+            if lane.turn != Turn::Limited {
+                continue;
+            }
+            lane.turn = Turn::Ready;
+            self.asking.push(*entity);
+            let slot = lane.queue.front().map(|event| event.slot);
+            if let Some(assigned) = slot.and_then(|slot| self.streams.get_mut(&slot)) {
+                assigned.limited = assigned.limited.saturating_sub(1);
+                if let (Some(slot), 0) = (slot, assigned.limited) {
+                    drop(self.conductor.send(FromWorker::Limited { slot, limited: false }));
+                }
+            }
+        }
+    }
+
+    /// The first event is not done with, and neither is what may not run without it.
+    fn fault(&mut self, lane: &mut Lane, fault: NotDone) {
+        let Some(first) = lane.queue.pop_front() else { return };
+        let (slot, index) = (first.slot, first.delivery.event.index());
+        self.give_back(&first);
+        match fault {
+            NotDone::LeaseOver => {
+                let (over, left): (Vec<_>, Vec<_>) = lane.queue.drain(..).partition(|event| {
+                    event.delivery.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+                });
+                lane.queue.extend(left);
+                for event in &over {
+                    self.give_back(event);
+                }
+                return;
+            }
+            NotDone::Fenced => self.tell(FromWorker::Fenced { slot }),
+            NotDone::Log(error) => {
+                let why = crate::error_text(&error);
+                self.tell(FromWorker::Stopped { slot, index, why });
+            }
+        }
+        if let Some(assigned) = self.streams.get_mut(&slot) {
+            assigned.closed = true;
+        }
+    }
+}
+
+/// Polls what was just begun, once. What has to wait is polled again by the set it is put into, with its own waker.
+fn poll_once(running: &mut Running) -> Option<Ended> {
+    let mut cx = Context::from_waker(Waker::noop());
+    match Pin::new(&mut *running).poll(&mut cx) {
+        Poll::Ready((_, ended)) => {
+            running.life = None;
+            ended
+        }
+        Poll::Pending => None,
+    }
+}
