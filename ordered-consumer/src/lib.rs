@@ -2,19 +2,28 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
+mod display_safe;
+mod error_chain;
 mod event;
 mod event_builder;
 mod failure_log;
 mod failure_log_error;
 pub mod gate;
+mod handler;
+mod handler_error;
 mod headers;
 mod index;
 mod names;
 mod publisher;
+mod retry_policy;
+mod retry_policy_display;
+mod retry_schedule;
 mod source;
 mod timestamp;
 
 pub use clock::Clock;
+pub use display_safe::{DisplaySafe, display_safe};
+pub use error_chain::find_cause;
 pub use event::{Context, Event};
 pub use event_builder::EventBuilder;
 pub use failure_log::{
@@ -23,10 +32,13 @@ pub use failure_log::{
 };
 pub use failure_log_error::FailureLogError;
 pub use gate::ParkCause;
+pub use handler::Handler;
+pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_after, unavailable};
 pub use headers::Headers;
 pub use index::{Digest, Index};
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
+pub use retry_policy::RetryPolicy;
 pub use source::{
     AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
     SourceMessage,
