@@ -28,6 +28,7 @@ pub struct Event {
     pub(crate) context: Context,
 }
 
+#[derive(Clone)]
 pub(crate) struct Fields {
     pub(crate) stream: StreamName,
     pub(crate) index: Index,
@@ -120,6 +121,18 @@ impl Event {
     pub fn with_context(mut self, context: Context) -> Self {
         self.context = context;
         self
+    }
+
+    /// The same event with what an operator put in the place of its payload and headers.
+    pub(crate) fn edited(&self, payload: Option<Bytes>, headers: Headers) -> Self {
+        let fields = Fields { payload, headers, ..Fields::clone(&self.fields) };
+        Self { fields: Arc::new(fields), context: self.context }
+    }
+
+    /// The same event under its stream's other name.
+    pub(crate) fn with_stream(&self, stream: StreamName) -> Self {
+        let fields = Fields { stream, ..Fields::clone(&self.fields) };
+        Self { fields: Arc::new(fields), context: self.context }
     }
 
     /// The bytes it occupies in a failure log: key, id, type, headers and payload.

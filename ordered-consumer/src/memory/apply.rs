@@ -1,0 +1,173 @@
+//! Loads what a step must know, asks the protocol, and writes what it says.
+
+use std::collections::BTreeSet;
+
+use super::table::{Entity, Row, Table, count};
+use crate::{
+    Answer, AuditLine, BATCH_REQUESTS_MAX, DueGates, Event, FailureLogError, GateKey, Request, TakenGate,
+    Timestamp,
+    gate::{self, Action, Gate, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
+};
+
+/// Whether the batch keeps the trait's contract.
+pub(super) fn check(requests: &[Request]) -> Result<(), FailureLogError> {
+    let misused = |what| Err(FailureLogError::Misused { what });
+    if requests.is_empty() {
+        return misused("a batch needs at least one request");
+    }
+    if requests.len() > BATCH_REQUESTS_MAX {
+        return misused("a batch has more requests than allowed");
+    }
+    let gates: BTreeSet<&GateKey> = requests.iter().map(|request| &request.key).collect();
+    if gates.len() != requests.len() {
+        return misused("a batch has two requests for one gate");
+    }
+    let fits = |key: &GateKey, event: &Event| *event.entity() == key.entity && *event.stream() == key.stream;
+    for Request { key, input, .. } in requests {
+        let fit = match input {
+            Input::Arrive { events } => {
+                !events.is_empty() && events.iter().all(|arrival| fits(key, &arrival.event))
+            }
+            Input::Fail { event, .. } => fits(key, event),
+            Input::Ignore { .. }
+            | Input::Take
+            | Input::Claim { .. }
+            | Input::Renew { .. }
+            | Input::Resolve { .. }
+            | Input::FailAgain { .. }
+            | Input::GiveBack { .. }
+            | Input::Operate(_) => true,
+        };
+        if !fit {
+            return misused("a request has no events, or events of another gate");
+        }
+    }
+    Ok(())
+}
+
+/// One request, under the log's lock.
+pub(super) fn one(
+    table: &mut Table,
+    version: &mut u64,
+    settings: &Settings,
+    now: Timestamp,
+    request: &Request,
+) -> Answer {
+    let Request { key, guard, input } = request;
+    *version += 1;
+    let moment = Moment { now, version: *version, settings };
+    let gate = table.gate(key).cloned();
+    let rows = load(table, key, gate.as_ref(), input, settings);
+    let step = gate::step(gate, &rows, table.record(&key.stream), guard, input, &moment);
+    write(table, key, input, step, now)
+}
+
+pub(super) fn take_due(
+    table: &mut Table,
+    version: &mut u64,
+    settings: &Settings,
+    now: Timestamp,
+    limit: u32,
+) -> DueGates {
+    let mut taken = Vec::new();
+    for key in table.due(now, count(limit)) {
+        let request = Request { key: key.clone(), guard: Guard::Unguarded, input: Input::Take };
+        if let Reply::Taken(what) = one(table, version, settings, now, &request).reply {
+            taken.push(TakenGate { key, taken: what });
+        }
+    }
+    DueGates { taken, next_due_in: table.next_due_at().map(|due_at| due_at.since(now)) }
+}
+
+fn load(table: &Table, key: &GateKey, gate: Option<&Gate>, input: &Input, settings: &Settings) -> Rows {
+    let entity = table.entity(key);
+    let mut rows = Rows::default();
+    match input {
+        Input::Arrive { events } => {
+            rows.logged = events.iter().map(|arrival| logged(entity, &arrival.event)).collect();
+        }
+        Input::Fail { event, .. } => rows.logged = vec![logged(entity, event)],
+        Input::Resolve { .. } => pass(&mut rows, entity, gate, input, settings),
+        Input::Operate(operation) => {
+            pass(&mut rows, entity, gate, input, settings);
+            let request_id = operation.request_id.as_ref();
+            rows.earlier_outcome = request_id.and_then(|id| table.earlier_outcome(key, id));
+        }
+        Input::Ignore { .. }
+        | Input::Take
+        | Input::Claim { .. }
+        | Input::Renew { .. }
+        | Input::FailAgain { .. }
+        | Input::GiveBack { .. } => {}
+    }
+    rows
+}
+
+fn logged(entity: Option<&Entity>, event: &Event) -> Option<LoggedAt> {
+    let entity = entity?;
+    let row = entity.rows.get(&event.index())?;
+    let known = |kept: &Event| kept.index() == event.index() && kept.digest() == event.digest();
+    Some(LoggedAt { digest: row.digest, conflict_known: entity.conflicts.iter().any(known) })
+}
+
+/// What the rows say at the input's bound.
+fn pass(rows: &mut Rows, entity: Option<&Entity>, gate: Option<&Gate>, input: &Input, settings: &Settings) {
+    let (Some(entity), Some(bound)) = (entity, gate.and_then(|gate| input.bound(gate))) else { return };
+    for (index, row) in entity.rows.range(..=bound) {
+        rows.passed_events += 1;
+        rows.passed_bytes += row.bytes;
+        rows.passed_last = Some(*index);
+    }
+    let above = (std::ops::Bound::Excluded(bound), std::ops::Bound::Unbounded);
+    let mut window =
+        entity.rows.range(above).map(|(index, _)| *index).take(count(settings.release_window.max(1)));
+    rows.next = window.next();
+    rows.window_end = window.last().or(rows.next);
+}
+
+fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Timestamp) -> Answer {
+    let changed = step.gate.as_ref() != table.gate(key);
+    if changed {
+        table.put_gate(key, step.gate);
+    }
+    let mut event = None;
+    if let Some(entity) = table.entity_mut(key) {
+        if let Some(through) = step.delete_through {
+            while entity.rows.first_key_value().is_some_and(|(index, _)| *index <= through) {
+                entity.rows.pop_first();
+            }
+        }
+        for event in step.insert.iter().filter_map(|position| offered(input, *position)) {
+            entity.rows.insert(event.index(), Row::new(event));
+        }
+        let conflicts = step.insert_conflicts.iter().filter_map(|position| offered(input, *position));
+        entity.conflicts.extend(conflicts.map(|event| Row::new(event).event));
+        if let (Some(index), Input::Operate(Operation { action: Action::Edit { payload, headers }, .. })) =
+            (step.edit_head, input)
+            && let Some(row) = entity.rows.get_mut(&index)
+        {
+            row.event = row.event.edited(payload.clone(), headers.clone());
+        }
+        event = step.read.and_then(|index| entity.rows.get(&index)).map(|row| row.event.clone());
+    }
+    if let Some(audit) = step.audit {
+        table.write_audit(AuditLine { at: now, key: key.clone(), audit });
+    }
+    Answer { reply: step.reply, event }
+}
+
+/// The event at this position of what came with the input.
+fn offered(input: &Input, position: usize) -> Option<&Event> {
+    match input {
+        Input::Arrive { events } => events.get(position).map(|arrival| &arrival.event),
+        Input::Fail { event, .. } => (position == 0).then_some(event),
+        Input::Ignore { .. }
+        | Input::Take
+        | Input::Claim { .. }
+        | Input::Renew { .. }
+        | Input::Resolve { .. }
+        | Input::FailAgain { .. }
+        | Input::GiveBack { .. }
+        | Input::Operate(_) => None,
+    }
+}

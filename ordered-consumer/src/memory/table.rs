@@ -1,0 +1,294 @@
+//! One consumer's gates, rows and streams, with the orders in which they are looked for.
+
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    ops::Bound,
+    sync::Arc,
+};
+
+use bytes::Bytes;
+
+use crate::{
+    AuditLine, Digest, Event, GateKey, GateQuery, GatedEntity, Index, StreamName, Timestamp, Totals,
+    event::Context,
+    gate::{Audit, Gate, OperatorRefusal, ParkCause, State, StreamRecord, may_drop_tombstone},
+};
+
+/// One event in the log.
+#[derive(Clone)]
+pub(super) struct Row {
+    pub(super) event: Event,
+    /// What its gate counts for it: an edit changes the event, and not this, so that the sums stay right.
+    pub(super) bytes: u64,
+    /// The original's, whatever an operator made of the payload since.
+    pub(super) digest: Digest,
+}
+
+impl Row {
+    pub(super) fn new(event: &Event) -> Self {
+        // How the event came is of no use when it comes back, so the log has nothing of it.
+        let event = event.clone().with_context(Context::FIRST);
+        Self { bytes: event.size() as u64, digest: event.digest(), event }
+    }
+}
+
+/// A gate and what is kept under it.
+#[derive(Clone, Default)]
+pub(super) struct Entity {
+    pub(super) gate: Gate,
+    pub(super) rows: BTreeMap<Index, Row>,
+    pub(super) conflicts: Vec<Event>,
+}
+
+/// Everything that one consumer has in the log.
+///
+/// Every gate is in the sets that its state belongs to, so that nothing is ever looked for by going through all gates.
+#[derive(Default)]
+pub(super) struct Table {
+    records: BTreeMap<StreamName, StreamRecord>,
+    entities: BTreeMap<GateKey, Entity>,
+    due: BTreeSet<(Timestamp, GateKey)>,
+    /// Gates that are not cleared.
+    uncleared: BTreeSet<GateKey>,
+    /// Gates that an operator parked or paused.
+    paused: BTreeSet<GateKey>,
+    /// Tombstones that may be dropped some day, by what they know to be resolved.
+    resolved: BTreeSet<(StreamName, Option<Index>, Bytes)>,
+    /// The same tombstones by age.
+    cleared: BTreeSet<(StreamName, Timestamp, Bytes)>,
+    totals: Totals,
+    audit: Vec<AuditLine>,
+    outcomes: HashMap<(GateKey, Arc<str>), Result<u64, OperatorRefusal>>,
+}
+
+impl Table {
+    pub(super) fn record(&self, stream: &StreamName) -> Option<&StreamRecord> {
+        self.records.get(stream)
+    }
+
+    pub(super) fn put_record(&mut self, stream: &StreamName, record: StreamRecord) {
+        self.records.insert(stream.clone(), record);
+    }
+
+    pub(super) fn take_record(&mut self, stream: &StreamName) -> Option<StreamRecord> {
+        self.records.remove(stream)
+    }
+
+    pub(super) fn entity(&self, key: &GateKey) -> Option<&Entity> {
+        self.entities.get(key)
+    }
+
+    pub(super) fn gate(&self, key: &GateKey) -> Option<&Gate> {
+        self.entities.get(key).map(|entity| &entity.gate)
+    }
+
+    pub(super) fn totals(&self) -> Totals {
+        self.totals
+    }
+
+    /// Rows and conflicts of a gate that there is.
+    pub(super) fn entity_mut(&mut self, key: &GateKey) -> Option<&mut Entity> {
+        self.entities.get_mut(key)
+    }
+
+    /// Writes the gate, or removes it with all that is kept under it.
+    pub(super) fn put_gate(&mut self, key: &GateKey, gate: Option<Gate>) {
+        if let Some(old) = self.gate(key).cloned() {
+            self.unlist(key, &old);
+        }
+        match gate {
+            Some(gate) => {
+                self.enlist(key, &gate);
+                self.entities.entry(key.clone()).or_default().gate = gate;
+            }
+            None => {
+                self.entities.remove(key);
+            }
+        }
+    }
+
+    /// Takes a gate out, with all that is kept under it.
+    pub(super) fn take_entity(&mut self, key: &GateKey) -> Option<Entity> {
+        let entity = self.entities.remove(key)?;
+        self.unlist(key, &entity.gate);
+        Some(entity)
+    }
+
+    pub(super) fn put_entity(&mut self, key: GateKey, entity: Entity) {
+        self.enlist(&key, &entity.gate);
+        self.entities.insert(key, entity);
+    }
+
+    fn enlist(&mut self, key: &GateKey, gate: &Gate) {
+        if let Some(due_at) = gate.due_at {
+            self.due.insert((due_at, key.clone()));
+        }
+        if gate.parked == Some(ParkCause::Operator) {
+            self.paused.insert(key.clone());
+        }
+        if !gate.is_cleared() {
+            self.uncleared.insert(key.clone());
+        } else if gate.conflicts == 0 {
+            self.resolved.insert((key.stream.clone(), gate.resolved, key.entity.clone()));
+            self.cleared.insert((key.stream.clone(), gate.since, key.entity.clone()));
+        }
+        self.totals.gated_entities += u64::from(!gate.is_cleared());
+        self.totals.parked_entities += u64::from(gate.parked.is_some());
+        self.totals.held_events += gate.held_events;
+        self.totals.held_bytes += gate.held_bytes;
+    }
+
+    fn unlist(&mut self, key: &GateKey, gate: &Gate) {
+        if let Some(due_at) = gate.due_at {
+            self.due.remove(&(due_at, key.clone()));
+        }
+        self.paused.remove(key);
+        self.uncleared.remove(key);
+        self.resolved.remove(&(key.stream.clone(), gate.resolved, key.entity.clone()));
+        self.cleared.remove(&(key.stream.clone(), gate.since, key.entity.clone()));
+        self.totals.gated_entities -= u64::from(!gate.is_cleared());
+        self.totals.parked_entities -= u64::from(gate.parked.is_some());
+        self.totals.held_events -= gate.held_events;
+        self.totals.held_bytes -= gate.held_bytes;
+    }
+
+    /// Up to `limit` gates that are due, the longest due first.
+    pub(super) fn due(&self, now: Timestamp, limit: usize) -> Vec<GateKey> {
+        let due = self.due.iter().take_while(|(due_at, _)| *due_at <= now);
+        due.take(limit).map(|(_, key)| key.clone()).collect()
+    }
+
+    pub(super) fn next_due_at(&self) -> Option<Timestamp> {
+        self.due.first().map(|(due_at, _)| *due_at)
+    }
+
+    pub(super) fn held_events(
+        &self,
+        key: &GateKey,
+        (from, through): (Index, Index),
+        limit: u32,
+        bytes_max: u64,
+    ) -> Vec<Event> {
+        let (Some(entity), true) = (self.entities.get(key), from <= through) else { return Vec::new() };
+        let mut events = Vec::new();
+        let mut bytes_beyond = 0_u64;
+        for (_, row) in entity.rows.range(from..=through).take(count(limit)) {
+            if !events.is_empty() {
+                bytes_beyond = bytes_beyond.saturating_add(row.event.size() as u64);
+                if bytes_beyond > bytes_max {
+                    break;
+                }
+            }
+            events.push(row.event.clone());
+        }
+        events
+    }
+
+    /// Every gate of the stream, tombstones too.
+    pub(super) fn keys_of(&self, stream: &StreamName) -> Vec<GateKey> {
+        let first = GateKey { stream: stream.clone(), entity: Bytes::new() };
+        let keys = self.entities.range(first..).map(|(key, _)| key);
+        keys.take_while(|key| key.stream == *stream).cloned().collect()
+    }
+
+    pub(super) fn entities(
+        &self,
+        stream: &StreamName,
+        after: Option<&Bytes>,
+        limit: u32,
+        paused_only: bool,
+    ) -> Vec<Bytes> {
+        let from = match after {
+            Some(after) => Bound::Excluded(GateKey { stream: stream.clone(), entity: after.clone() }),
+            None => Bound::Included(GateKey { stream: stream.clone(), entity: Bytes::new() }),
+        };
+        let page = |keys: &mut dyn Iterator<Item = &GateKey>| {
+            let keys = keys.take_while(|key| key.stream == *stream).take(count(limit));
+            keys.map(|key| key.entity.clone()).collect()
+        };
+        if paused_only {
+            page(&mut self.paused.range((from, Bound::Unbounded)))
+        } else {
+            page(&mut self.entities.range((from, Bound::Unbounded)).map(|(key, _)| key))
+        }
+    }
+
+    pub(super) fn list(&self, query: &GateQuery, limit: u32, now: Timestamp) -> Vec<GatedEntity> {
+        let matches = |key: &GateKey| {
+            let gate = self.gate(key)?;
+            let state = query.state.map_or(!gate.is_cleared(), |state| gate.state() == state);
+            let entity = query.entity.as_ref().is_none_or(|entity| *entity == key.entity);
+            let stream = query.stream.as_ref().is_none_or(|stream| *stream == key.stream);
+            let found = || GatedEntity { key: key.clone(), gate: gate.clone(), now };
+            (state && entity && stream).then(found)
+        };
+        let from = query.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
+        let range = (from, Bound::Unbounded);
+        if query.state == Some(State::Cleared) {
+            let keys = self.entities.range(range).map(|(key, _)| key);
+            keys.filter_map(matches).take(count(limit)).collect()
+        } else {
+            self.uncleared.range(range).filter_map(matches).take(count(limit)).collect()
+        }
+    }
+
+    pub(super) fn drop_tombstones(
+        &mut self,
+        stream: &StreamName,
+        kept_since: Option<Timestamp>,
+        limit: u32,
+    ) -> u64 {
+        let settled = self.record(stream).and_then(|record| record.settled);
+        let lowest = (stream.clone(), None, Bytes::new());
+        let passed = self.resolved.range(lowest..).take_while(|(of, resolved, _)| {
+            of == stream && (resolved.is_none() || settled.is_some_and(|s| *resolved <= Some(s)))
+        });
+        let oldest = (stream.clone(), Timestamp::from_micros(i64::MIN), Bytes::new());
+        let old = self
+            .cleared
+            .range(oldest..)
+            .take_while(|(of, since, _)| of == stream && kept_since.is_some_and(|kept| *since < kept));
+        let entities: BTreeSet<Bytes> = passed
+            .map(|(_, _, entity)| entity)
+            .take(count(limit))
+            .chain(old.map(|(_, _, entity)| entity).take(count(limit)))
+            .cloned()
+            .collect();
+        let mut dropped = 0;
+        for entity in entities.into_iter().take(count(limit)) {
+            let key = GateKey { stream: stream.clone(), entity };
+            if self.gate(&key).is_some_and(|gate| may_drop_tombstone(gate, settled, kept_since)) {
+                self.put_gate(&key, None);
+                dropped += 1;
+            }
+        }
+        dropped
+    }
+
+    pub(super) fn write_audit(&mut self, line: AuditLine) {
+        let Audit { request_id, outcome, .. } = &line.audit;
+        if let Some(request_id) = request_id {
+            let request = (line.key.clone(), Arc::clone(request_id));
+            self.outcomes.entry(request).or_insert(*outcome);
+        }
+        self.audit.push(line);
+    }
+
+    /// What came of an operator's request for this gate when it was first made.
+    pub(super) fn earlier_outcome(
+        &self,
+        key: &GateKey,
+        request_id: &Arc<str>,
+    ) -> Option<Result<u64, OperatorRefusal>> {
+        self.outcomes.get(&(key.clone(), Arc::clone(request_id))).copied()
+    }
+
+    pub(super) fn audit(&self, key: Option<&GateKey>, limit: u32) -> Vec<AuditLine> {
+        let lines = self.audit.iter().rev().filter(|line| key.is_none_or(|key| *key == line.key));
+        lines.take(count(limit)).cloned().collect()
+    }
+}
+
+pub(super) fn count(limit: u32) -> usize {
+    usize::try_from(limit).unwrap_or(usize::MAX)
+}
