@@ -8,6 +8,7 @@ mod failure_log;
 mod failure_log_error;
 pub mod gate;
 mod headers;
+pub mod in_memory_broker;
 mod index;
 mod names;
 mod publisher;
