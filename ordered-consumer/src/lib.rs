@@ -13,6 +13,7 @@ pub mod gate;
 mod handler;
 mod handler_error;
 mod headers;
+pub mod in_memory_broker;
 mod index;
 mod memory;
 mod names;

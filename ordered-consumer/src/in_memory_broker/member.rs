@@ -1,0 +1,101 @@
+//! A group's member, as the broker sees it.
+
+use std::{
+    collections::{BTreeSet, VecDeque},
+    sync::Arc,
+};
+
+use tokio::time::Instant;
+
+use crate::{Assignment, Event, Index, SourceMessage};
+
+/// A member of a group, for the hooks that crash one or take something from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct MemberId(pub(super) u64);
+
+/// Where a stream is.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct Place {
+    pub(super) topic: Arc<str>,
+    pub(super) partition: u32,
+}
+
+/// A member, and what it is yet to be told.
+pub(super) struct Member {
+    pub(super) topics: BTreeSet<Arc<str>>,
+    pub(super) takes_copies: bool,
+    /// Whether it is told the end once everything is settled, closed or not.
+    pub(super) ends: bool,
+    pub(super) end_was_told: bool,
+    pub(super) notices: VecDeque<SourceMessage>,
+    pub(super) held: Vec<Held>,
+    /// The stream whose turn it is, among those held.
+    pub(super) turn: usize,
+    /// Whether copies go before events the next time, so that neither starves the other.
+    pub(super) copies_first: bool,
+    /// With a latency, nothing comes before this.
+    pub(super) ready_at: Option<Instant>,
+}
+
+/// A stream assigned to a member, or one that the member still believes to be.
+pub(super) struct Held {
+    pub(super) assignment: Assignment,
+    pub(super) place: Place,
+    /// Everything up to and including this index was delivered or settled before; none: from the start.
+    pub(super) after: Option<u128>,
+    pub(super) confirmed: bool,
+    pub(super) paused: bool,
+    /// What the member is yet to be told about its settlements.
+    pub(super) settled: Option<Index>,
+    /// Set when the stream belongs to somebody else already, and the member does not know.
+    pub(super) lost: Option<Lost>,
+}
+
+/// What a member that lost a stream still gets.
+pub(super) struct Lost {
+    /// What it had buffered.
+    pub(super) buffered: VecDeque<Event>,
+    /// When it learns that the stream is lost.
+    pub(super) told_at: Instant,
+}
+
+impl Member {
+    pub(super) fn new(topics: BTreeSet<Arc<str>>) -> Self {
+        Self {
+            topics,
+            takes_copies: false,
+            ends: false,
+            end_was_told: false,
+            notices: VecDeque::new(),
+            held: Vec::new(),
+            turn: 0,
+            copies_first: false,
+            ready_at: None,
+        }
+    }
+
+    pub(super) fn held(&mut self, assignment: &Assignment) -> Option<&mut Held> {
+        self.held.iter_mut().find(|held| held.assignment == *assignment)
+    }
+
+    /// Forgets an assignment; the others keep their turns.
+    pub(super) fn forget(&mut self, assignment: &Assignment) {
+        if let Some(at) = self.held.iter().position(|held| held.assignment == *assignment) {
+            self.held.remove(at);
+            if self.turn > at {
+                self.turn -= 1;
+            }
+        }
+    }
+
+    /// Forgets an assignment and says that it is lost.
+    pub(super) fn lose(&mut self, assignment: &Assignment) {
+        self.forget(assignment);
+        self.notices.push_back(SourceMessage::Revoked { assignments: vec![assignment.clone()], lost: true });
+    }
+
+    /// Whether the member still believes that it owns the stream of this place, although it does not.
+    pub(super) fn is_unaware(&self, place: &Place) -> bool {
+        self.held.iter().any(|held| held.lost.is_some() && held.place == *place)
+    }
+}

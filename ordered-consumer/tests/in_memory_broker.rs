@@ -1,0 +1,5 @@
+//! What the in-memory broker promises to those who test with it.
+
+#[cfg(test)]
+#[path = "in_memory_broker/owned.rs"]
+mod owned;
