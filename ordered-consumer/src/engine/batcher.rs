@@ -3,17 +3,17 @@
 use std::{
     collections::{HashSet, VecDeque},
     sync::Arc,
-    time::Duration,
 };
 
 use tokio::{
     sync::{mpsc, oneshot},
     task::JoinHandle,
-    time::{Instant, sleep},
 };
 
+use super::persist::persist;
+
 use crate::{
-    Answer, BATCH_REQUESTS_MAX, ConsumerName, FailureLog, FailureLogError, GateKey, Request, Timestamp,
+    Answer, Answers, BATCH_REQUESTS_MAX, ConsumerName, FailureLog, FailureLogError, GateKey, Request, Timestamp,
     gate::{Input, Settings},
     stats::Counters,
 };
@@ -24,10 +24,6 @@ const QUEUE_MAX: usize = 4_096;
 const BATCH_BYTES_MAX: usize = 8 << 20;
 /// Events in one batch, beyond the first request's.
 const BATCH_EVENTS_MAX: usize = 2_000;
-const WAIT_MIN: Duration = Duration::from_millis(20);
-const WAIT_MAX: Duration = Duration::from_secs(5);
-/// How often a failure log that stays away is reported.
-const REPORT_EVERY: Duration = Duration::from_secs(30);
 
 struct Queued {
     request: Request,
@@ -116,30 +112,9 @@ impl Writer {
         }
     }
 
-    /// Makes the call until its outcome is known.
-    async fn persist(&self, requests: &[Request]) -> Result<crate::Answers, FailureLogError> {
-        let (mut wait, mut reported) = (WAIT_MIN, None::<Instant>);
-        loop {
-            let error = match self.log.apply(&self.consumer, &self.settings, requests).await {
-                Ok(answers) => {
-                    if reported.is_some() {
-                        tracing::info!(consumer = %self.consumer, "the failure log is available again");
-                    }
-                    return Ok(answers);
-                }
-                Err(error) if error.is_transient() => error,
-                Err(error) => return Err(error),
-            };
-            self.counters.log_retries.add(1);
-            if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
-                reported = Some(Instant::now());
-                let error = crate::error_text(&error);
-                let waiting = requests.len();
-                tracing::warn!(consumer = %self.consumer, waiting, error, "the failure log is asked again");
-            }
-            sleep(wait).await;
-            wait = (wait * 2).min(WAIT_MAX);
-        }
+    async fn persist(&self, requests: &[Request]) -> Result<Answers, FailureLogError> {
+        let call = || self.log.apply(&self.consumer, &self.settings, requests);
+        persist(&self.consumer, &self.counters, "writing", call).await
     }
 }
 
@@ -182,7 +157,7 @@ fn weight(input: &Input) -> (usize, usize) {
     }
 }
 
-fn answer(written: crate::Answers, senders: Vec<Sender>) {
+fn answer(written: Answers, senders: Vec<Sender>) {
     for (answer, sender) in written.answers.into_iter().zip(senders) {
         // Whoever asked may be gone; what was written stays written.
         drop(sender.send(Ok((answer, written.now))));

@@ -1,0 +1,79 @@
+//! What is done every few seconds: what operators paused, how far streams are settled, how much is held.
+
+use std::{sync::Arc, time::Duration};
+
+use tokio::time::Instant;
+
+use super::{After, Conductor, Step};
+use crate::{EventSource, Handler, engine::intake::Phase, gate::Settle};
+
+/// A stream's progress is written this often even when no tombstone waits for it.
+const SAVE_EVERY: Duration = Duration::from_secs(60);
+/// Tombstones dropped at once.
+const TOMBSTONES: u32 = 1_000;
+/// Paused entities looked at in one go; an operator pauses by hand.
+const PAUSED: u32 = 1_000;
+
+impl<H: Handler, S: EventSource> Conductor<H, S> {
+    /// None of it is waited for, and all of it is tried again the next time.
+    pub(super) fn chores(&mut self) {
+        if self.stopping {
+            return;
+        }
+        let now = Instant::now();
+        let mut gated = false;
+        for intake in self.intakes.values_mut() {
+            let Some(state) = intake.state.clone().filter(|_| intake.phase == Phase::Ready) else { continue };
+            gated |= state.cache.len() > 0 || !state.is_owned();
+            let moved = intake.settled > intake.saved;
+            let save = moved && (state.cache.len() > 0 || now - intake.saved_at >= SAVE_EVERY);
+            if save {
+                (intake.saved, intake.saved_at) = (intake.settled, now);
+            }
+            let report = Settle { generation: state.generation, settled: intake.settled, let_go: false };
+            let core = Arc::clone(&self.core);
+            self.steps.push(Box::pin(async move {
+                if state.is_owned() {
+                    if let Ok(paused) = core.log.gated_entities(&core.name, &state.name, None, PAUSED, true).await {
+                        // Only adds: what is clear in the log may be failing in this process.
+                        paused.iter().for_each(|entity| state.cache.insert(state.entity(&core.fingerprints, entity)));
+                    }
+                }
+                let saved = save && state.is_owned();
+                let settled = saved && matches!(core.log.settle(&core.name, &state.name, &report).await, Ok(Ok(_)));
+                let retention = (!state.is_owned()).then_some(core.timeouts.retention);
+                if settled || retention.is_some() {
+                    let dropped = core.log.drop_tombstones(&core.name, &state.name, retention, TOMBSTONES).await;
+                    tracing::debug!(stream = %state.name, ?dropped, "tombstones that have done their duty are dropped");
+                }
+                let step: Step<H, S> = Box::new(|_| After::Nothing);
+                step
+            }));
+        }
+        if gated || self.over_total {
+            self.look_at_totals();
+        }
+    }
+
+    fn look_at_totals(&mut self) {
+        let core = Arc::clone(&self.core);
+        self.steps.push(Box::pin(async move {
+            let totals = core.log.totals(&core.name).await;
+            let step: Step<H, S> = Box::new(move |conductor| {
+                let Ok(totals) = totals else { return After::Nothing };
+                let limits = &conductor.core.limits;
+                let over = totals.held_events >= limits.held_events_total_max
+                    || totals.held_bytes >= limits.held_bytes_total_max;
+                if over != conductor.over_total {
+                    conductor.over_total = over;
+                    let (events, bytes) = (totals.held_events, totals.held_bytes);
+                    tracing::warn!(consumer = %conductor.core.name, over, events, bytes, "what the consumer holds in all has crossed its limit; streams wait while it is over");
+                    let slots: Vec<u64> = conductor.intakes.keys().copied().collect();
+                    slots.into_iter().for_each(|slot| conductor.pause_or_resume(slot));
+                }
+                After::Nothing
+            });
+            step
+        }));
+    }
+}

@@ -1,0 +1,230 @@
+//! Events in, to the workers; what became of them out, to the source.
+
+use std::collections::HashMap;
+
+use super::{After, Conductor, Step};
+use crate::{
+    Assignment, Delivery, EventSource, Handler, Settlement,
+    engine::{
+        intake::{Intake, Phase, Waiting},
+        life::Dispatched,
+        persist,
+        worker::{Done, FromWorker, ToWorker},
+    },
+    event_error,
+};
+
+impl<H: Handler, S: EventSource> Conductor<H, S> {
+    /// Takes deliveries in; of an assignment that is gone, none.
+    pub(super) fn delivered(&mut self, assignment: &Assignment, deliveries: Vec<Delivery>) {
+        let Some(slot) = self.slots.get(assignment).copied() else {
+            let receipts: Vec<u64> = deliveries.iter().map(|delivery| delivery.receipt).collect();
+            self.source.abandon(assignment, &receipts);
+            return;
+        };
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let (mut taken, mut bad) = (Vec::with_capacity(deliveries.len()), None);
+        for delivery in deliveries {
+            if matches!(intake.phase, Phase::Stopped | Phase::Leaving) {
+                break;
+            }
+            let bytes = delivery.event.size();
+            if let Err(error) = event_error::check(&delivery.event, self.core.limits.event_bytes_max) {
+                bad = Some((delivery.event.index(), error.to_string()));
+                break;
+            }
+            taken.push(Waiting { delivery, gated: false, bytes });
+        }
+        intake.buffered += taken.len();
+        intake.buffered_bytes += taken.iter().map(|waiting| waiting.bytes).sum::<usize>();
+        let owned = intake.state.as_ref().is_none_or(|state| state.is_owned());
+        if owned {
+            intake.waiting.extend(taken);
+        } else {
+            intake.received.extend(taken);
+            self.look_up(slot);
+        }
+        self.pump(slot);
+        if let Some((index, why)) = bad {
+            // What came before it goes on; it and what follows are not taken, and are delivered again after a restart.
+            self.stop_stream(slot, Some(index), &why);
+        }
+    }
+
+    /// One look-up for everything that a shared stream has delivered since the last one.
+    fn look_up(&mut self, slot: u64) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let Some(state) = intake.state.clone() else { return };
+        if intake.looking_up || intake.received.is_empty() {
+            return;
+        }
+        intake.looking_up = true;
+        let mut received = std::mem::take(&mut intake.received);
+        let core = self.core.clone();
+        self.steps.push(Box::pin(async move {
+            let mut entities: Vec<_> = received.iter().map(|w| w.delivery.event.entity().clone()).collect();
+            entities.sort_unstable();
+            entities.dedup();
+            let call = || core.log.which_gated(&core.name, &state.name, &entities);
+            let found = persist::persist(&core.name, &core.counters, "looking gates up", call).await;
+            let why = match found {
+                Ok((gated, now)) => {
+                    state.set_clock(now);
+                    for waiting in &mut received {
+                        let place = entities.binary_search(waiting.delivery.event.entity());
+                        waiting.gated = place.ok().and_then(|place| gated.get(place)).copied().unwrap_or(true);
+                    }
+                    None
+                }
+                Err(error) => Some(crate::error_text(&error)),
+            };
+            let step: Step<H, S> = Box::new(move |conductor| {
+                if let Some(intake) = conductor.intakes.get_mut(&slot) {
+                    intake.looking_up = false;
+                    intake.waiting.extend(received);
+                }
+                match why {
+                    Some(why) => conductor.stop_stream(slot, None, &why),
+                    None => conductor.look_up(slot),
+                }
+                conductor.pump(slot);
+                After::Nothing
+            });
+            step
+        }));
+    }
+
+    /// Hands to the workers what may go, and pauses or resumes the source by what is left.
+    pub(super) fn pump(&mut self, slot: u64) {
+        let limits = &self.core.limits;
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let mut batches: Vec<Vec<Dispatched>> = Vec::new();
+        if let (Phase::Ready, Some(state)) = (intake.phase, intake.state.clone()) {
+            batches.resize_with(self.workers.len(), Vec::new);
+            while intake.progress.uncommitted() < limits.uncommitted_max.max(1)
+                && let Some(Waiting { delivery, gated, bytes }) = intake.waiting.pop_front()
+            {
+                let entity = state.entity(&self.core.fingerprints, delivery.event.entity());
+                let sequence = intake.progress.dispatched(delivery.event.index());
+                let redelivered = !state.is_owned() && delivery.event.context().redelivered;
+                let suspect = redelivered || intake.suspects_left > 0;
+                intake.suspects_left = intake.suspects_left.saturating_sub(1);
+                let event = Dispatched { delivery, slot, entity, sequence, bytes, gated, suspect };
+                if let Some(batch) = batches.get_mut(entity.part(self.workers.len())) {
+                    batch.push(event);
+                }
+            }
+        }
+        for (worker, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
+            self.tell_worker(worker, ToWorker::Events(batch));
+        }
+        self.pause_or_resume(slot);
+    }
+
+    pub(super) fn pause_or_resume(&mut self, slot: u64) {
+        let limits = &self.core.limits;
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let over = |events: usize, bytes: usize| {
+            events >= limits.buffered_events_max.max(1) || bytes >= limits.buffered_bytes_max.max(1)
+        };
+        let full = over(intake.buffered, intake.buffered_bytes)
+            || intake.waiting.len() + intake.received.len() > 0
+            || intake.limited > 0
+            || self.over_total
+            || matches!(intake.phase, Phase::Stopped | Phase::Leaving);
+        // Not at the first event that is done, lest the source be asked for one event at a time.
+        let roomy = !full && !over(intake.buffered.saturating_mul(2), intake.buffered_bytes.saturating_mul(2));
+        if full && !intake.paused {
+            intake.paused = true;
+            self.source.pause(&intake.stream.assignment);
+        } else if roomy && intake.paused {
+            intake.paused = false;
+            self.source.resume(&intake.stream.assignment);
+        }
+    }
+
+    pub(super) fn reported(&mut self, report: FromWorker) {
+        match report {
+            FromWorker::Done(done) => self.done(done),
+            FromWorker::Fenced { slot } => self.fenced(slot),
+            FromWorker::Stopped { slot, index, why } => self.stop_stream(slot, Some(index), &why),
+            FromWorker::Limited { slot, limited } => self.limited(slot, limited),
+            FromWorker::Drained { slot, clean } => self.drained(slot, clean),
+        }
+    }
+
+    fn limited(&mut self, slot: u64, limited: bool) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let name = &intake.stream.assignment.stream;
+        if limited {
+            intake.limited += 1;
+            tracing::warn!(consumer = %self.core.name, stream = %name, "an entity holds as much as it may; the stream waits until some of it is resolved");
+        } else {
+            intake.limited = intake.limited.saturating_sub(1);
+            tracing::info!(consumer = %self.core.name, stream = %name, "the stream goes on");
+        }
+        self.pause_or_resume(slot);
+    }
+
+    fn done(&mut self, done: Vec<Done>) {
+        let mut by_slot = HashMap::<u64, (Vec<_>, Vec<u64>)>::new();
+        for Done { slot, sequence, index, receipt, bytes, outcome } in done {
+            if let Some(outcome) = &outcome {
+                self.core.counters.count(outcome);
+            }
+            let Some(intake) = self.intakes.get_mut(&slot) else { continue };
+            intake.buffered = intake.buffered.saturating_sub(1);
+            intake.buffered_bytes = intake.buffered_bytes.saturating_sub(bytes);
+            let (settled, abandoned) = by_slot.entry(slot).or_default();
+            if outcome.is_some() {
+                intake.progress.done(sequence);
+                settled.push((index, receipt));
+            } else {
+                abandoned.push(receipt);
+                if intake.state.as_ref().is_some_and(|state| !state.is_owned()) {
+                    // A shared stream has no watermark; the place only counts what is under way.
+                    intake.progress.done(sequence);
+                }
+            }
+        }
+        for (slot, (events, abandoned)) in by_slot {
+            let Some(intake) = self.intakes.get_mut(&slot) else { continue };
+            let assignment = intake.stream.assignment.clone();
+            let lost = intake.leaving.is_some_and(Self::is_lost);
+            if !abandoned.is_empty() {
+                self.source.abandon(&assignment, &abandoned);
+            }
+            if !events.is_empty() && !lost {
+                let watermark = intake.progress.watermark();
+                self.source.settle(Settlement { assignment, events, watermark });
+            }
+            self.pump(slot);
+        }
+    }
+
+    /// The stream waits for an operator; others go on.
+    pub(super) fn stop_stream(&mut self, slot: u64, index: Option<crate::Index>, why: &str) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        if matches!(intake.phase, Phase::Stopped | Phase::Leaving) {
+            return;
+        }
+        intake.phase = Phase::Stopped;
+        self.core.counters.stopped.add(1);
+        let waiting = std::mem::take(&mut intake.waiting);
+        Self::forget(intake, &waiting);
+        let (stream, index) = (&intake.stream.assignment.stream, index.map(|index| index.to_string()));
+        tracing::error!(consumer = %self.core.name, %stream, index, why, "the stream has stopped and waits for an operator; nothing of it is lost");
+        let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
+        let assignment = intake.stream.assignment.clone();
+        self.source.abandon(&assignment, &receipts);
+        self.core.stopped.add(assignment.stream.clone(), why);
+        self.pause_or_resume(slot);
+    }
+
+    pub(super) fn forget<'a>(intake: &mut Intake, waiting: impl IntoIterator<Item = &'a Waiting>) {
+        for waiting in waiting {
+            intake.buffered = intake.buffered.saturating_sub(1);
+            intake.buffered_bytes = intake.buffered_bytes.saturating_sub(waiting.bytes);
+        }
+    }
+}

@@ -1,0 +1,252 @@
+//! Streams come and go: takeover behind the fence, revocation, and letting go.
+
+use std::sync::{Arc, atomic::Ordering};
+
+use tokio::time::Instant;
+
+use super::{After, Conductor, Step};
+use crate::{
+    AssignedStream, Assignment, EventSource, Handler, Sharing, SourceError, StreamName,
+    engine::{
+        core::Core,
+        intake::{Intake, Leaving, Phase},
+        persist,
+        stream_state::StreamState,
+        takeover::{self, TakenOver},
+        worker::ToWorker,
+    },
+    gate::{Settle, TakeOver},
+};
+
+impl<H: Handler, S: EventSource> Conductor<H, S> {
+    pub(super) fn assigned(&mut self, stream: AssignedStream) {
+        let slot = self.next_slot;
+        self.next_slot += 1;
+        let (name, lease) = (stream.assignment.stream.clone(), stream.lease.clone());
+        self.slots.insert(stream.assignment.clone(), slot);
+        self.intakes.insert(slot, Intake::new(stream));
+        match self.source.sharing() {
+            Sharing::Owned => self.read_generation(slot, name),
+            Sharing::Shared => {
+                let key = &self.core.fingerprints;
+                let state = StreamState::new(name, slot, Sharing::Shared, 0, lease, key);
+                self.ready(slot, Arc::new(state), 0);
+            }
+        }
+    }
+
+    /// The first step of a takeover: the generation, which is raised only after the broker has confirmed.
+    fn read_generation(&mut self, slot: u64, name: StreamName) {
+        let core = Arc::clone(&self.core);
+        self.steps.push(Box::pin(async move {
+            let call = || core.log.stream(&core.name, &name);
+            let read = persist::persist(&core.name, &core.counters, "taking a stream over", call).await;
+            let step: Step<H, S> = Box::new(move |conductor| match read {
+                Ok(record) => {
+                    let generation = record.map_or(0, |record| record.generation);
+                    After::Confirm { slot, generation }
+                }
+                Err(error) => {
+                    conductor.stop_stream(slot, None, &crate::error_text(&error));
+                    After::Nothing
+                }
+            });
+            step
+        }));
+    }
+
+    /// The second step: what the broker says about the assignment. The third raises the generation.
+    pub(super) fn confirmed(&mut self, slot: u64, generation: u64, confirmed: Result<bool, SourceError>) {
+        let Some(intake) = self.intakes.get(&slot) else { return };
+        let stream = intake.stream.clone();
+        let name = stream.assignment.stream.clone();
+        if intake.phase != Phase::TakingOver {
+            return;
+        }
+        match confirmed {
+            Ok(true) => {}
+            // It is gone; that it was revoked will be heard.
+            Ok(false) => return,
+            Err(error) => {
+                tracing::warn!(consumer = %self.core.name, stream = %name, error = crate::error_text(&error), "the broker is asked again for the assignment");
+                let core = Arc::clone(&self.core);
+                self.steps.push(Box::pin(async move {
+                    tokio::time::sleep(core.timeouts.poll).await;
+                    let step: Step<H, S> = Box::new(move |conductor| {
+                        conductor.read_generation(slot, name);
+                        After::Nothing
+                    });
+                    step
+                }));
+                return;
+            }
+        }
+        let asked = TakeOver {
+            seen_generation: generation,
+            identity: stream.identity,
+            position: stream.position,
+            uncommitted_max: self.core.limits.uncommitted_max as u64,
+        };
+        let core = Arc::clone(&self.core);
+        self.steps.push(Box::pin(async move {
+            let taken = takeover::raise_and_load(&core, &name, slot, &asked, stream.lease).await;
+            let step: Step<H, S> = Box::new(move |conductor| {
+                match taken {
+                    TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::new(state), suspects),
+                    TakenOver::Raised if conductor.intakes.contains_key(&slot) => {
+                        conductor.read_generation(slot, name);
+                    }
+                    TakenOver::Raised => {}
+                    TakenOver::Stopped(why) => conductor.stop_stream(slot, None, &why),
+                }
+                After::Nothing
+            });
+            step
+        }));
+    }
+
+    fn ready(&mut self, slot: u64, state: Arc<StreamState>, suspects: u64) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        if intake.phase != Phase::TakingOver {
+            return;
+        }
+        tracing::info!(consumer = %self.core.name, stream = %state.name, generation = state.generation, gates = state.cache.len(), suspects, "the stream is consumed");
+        intake.phase = Phase::Ready;
+        intake.suspects_left = suspects;
+        intake.state = Some(Arc::clone(&state));
+        for worker in 0..self.workers.len() {
+            self.tell_worker(worker, ToWorker::Stream(Arc::clone(&state)));
+        }
+        self.pump(slot);
+    }
+
+    /// The broker takes a stream away, or the consumer shuts down.
+    pub(super) fn revoked(&mut self, assignment: &Assignment, lost: bool) {
+        if let Some(slot) = self.slots.get(assignment).copied() {
+            self.leave(slot, Leaving::Revoked { lost });
+        } else {
+            self.source.release(assignment);
+        }
+    }
+
+    /// A write was refused: this process's generation is stale.
+    pub(super) fn fenced(&mut self, slot: u64) {
+        if let Some(intake) = self.intakes.get(&slot) {
+            tracing::warn!(consumer = %self.core.name, stream = %intake.stream.assignment.stream, "a write was refused, because the stream has been taken over by somebody else");
+        }
+        self.leave(slot, Leaving::Fenced);
+    }
+
+    pub(super) fn is_lost(leaving: Leaving) -> bool {
+        match leaving {
+            Leaving::Revoked { lost } => lost,
+            Leaving::Fenced => true,
+        }
+    }
+
+    fn leave(&mut self, slot: u64, leaving: Leaving) {
+        let workers = self.workers.len();
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        let lost = Self::is_lost(leaving);
+        let first = intake.leaving.is_none();
+        // A revocation counts for more than a refused write: there is nothing to take over again.
+        if first || matches!(leaving, Leaving::Revoked { .. }) {
+            intake.leaving = Some(leaving);
+        }
+        intake.phase = Phase::Leaving;
+        let waiting: Vec<_> = intake.waiting.drain(..).chain(intake.received.drain(..)).collect();
+        Self::forget(intake, &waiting);
+        let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
+        self.source.abandon(&intake.stream.assignment, &receipts);
+        let Some(state) = intake.state.clone() else {
+            self.left(slot);
+            return;
+        };
+        if lost {
+            state.gone.store(true, Ordering::Release);
+        }
+        if first {
+            intake.draining = workers;
+            intake.drop_at = Some(Instant::now() + self.core.timeouts.drain);
+        }
+        for worker in 0..workers {
+            if first {
+                self.tell_worker(worker, ToWorker::Revoke { slot });
+            }
+            if lost {
+                self.tell_worker(worker, ToWorker::Drop { slot });
+            }
+        }
+    }
+
+    /// Handlers that have not ended within their time are dropped.
+    pub(super) fn drop_overdue(&mut self) {
+        let now = Instant::now();
+        let workers = self.workers.len();
+        let overdue = self.intakes.iter_mut().filter(|(_, intake)| intake.drop_at.is_some_and(|at| at <= now));
+        let mut slots = Vec::new();
+        for (slot, intake) in overdue {
+            intake.drop_at = None;
+            tracing::warn!(consumer = %self.core.name, stream = %intake.stream.assignment.stream, "handlers are dropped, because the time for them to end is over");
+            slots.push(*slot);
+        }
+        for slot in slots {
+            (0..workers).for_each(|worker| self.tell_worker(worker, ToWorker::Drop { slot }));
+        }
+    }
+
+    /// A worker has nothing of a stream running any more.
+    pub(super) fn drained(&mut self, slot: u64, clean: bool) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        intake.clean &= clean;
+        intake.draining = intake.draining.saturating_sub(1);
+        if intake.draining > 0 {
+            return;
+        }
+        intake.drop_at = None;
+        let lost = intake.leaving.is_some_and(Self::is_lost);
+        let Some(state) = intake.state.clone().filter(|state| state.is_owned() && !lost) else {
+            self.left(slot);
+            return;
+        };
+        // Events under suspicion that did not come yet stay under suspicion for whoever comes next.
+        let let_go = intake.clean && intake.suspects_left == 0;
+        let report = Settle { generation: state.generation, settled: intake.settled, let_go };
+        let core = Arc::clone(&self.core);
+        self.steps.push(Box::pin(async move {
+            let_go_of(&core, &state.name, &report).await;
+            let step: Step<H, S> = Box::new(move |conductor| {
+                conductor.left(slot);
+                After::Nothing
+            });
+            step
+        }));
+    }
+
+    /// Nothing of the assignment is left in this process.
+    fn left(&mut self, slot: u64) {
+        let Some(intake) = self.intakes.remove(&slot) else { return };
+        let assignment = intake.stream.assignment.clone();
+        self.slots.remove(&assignment);
+        if intake.leaving == Some(Leaving::Fenced) && !self.stopping {
+            self.assigned(intake.stream);
+        } else {
+            self.core.stopped.remove(&assignment.stream);
+            self.source.release(&assignment);
+        }
+    }
+}
+
+/// Best effort, and not for longer than a drain: without it the next owner merely has more to suspect.
+async fn let_go_of<H>(core: &Core<H>, stream: &StreamName, report: &Settle) {
+    let call = || core.log.settle(&core.name, stream, report);
+    let written = persist::persist(&core.name, &core.counters, "letting go of a stream", call);
+    match tokio::time::timeout(core.timeouts.drain, written).await {
+        Ok(Ok(Ok(_))) => {}
+        Ok(Ok(Err(refusal))) => tracing::debug!(%stream, %refusal, "the stream was let go of too late"),
+        Ok(Err(error)) => {
+            tracing::warn!(%stream, error = crate::error_text(&error), "the failure log was not told that the stream is let go of");
+        }
+        Err(_) => tracing::warn!(%stream, "the failure log was not told in time that the stream is let go of"),
+    }
+}

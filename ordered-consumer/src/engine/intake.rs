@@ -1,0 +1,97 @@
+//! One assignment, as the conductor keeps it.
+
+use std::{collections::VecDeque, sync::Arc};
+
+use tokio::time::Instant;
+
+use super::{progress::Progress, stream_state::StreamState};
+use crate::{AssignedStream, Delivery, Index};
+
+/// Where an assignment is in its life.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Its generation is read, confirmed and raised, and its gates are loaded.
+    TakingOver,
+    /// Its events are handled.
+    Ready,
+    /// It waits for an operator: an event cannot be taken, or the stream is not what it was.
+    Stopped,
+    /// It is being let go of.
+    Leaving,
+}
+
+/// Why it is let go of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Leaving {
+    /// The broker takes it away, or the consumer shuts down.
+    Revoked { lost: bool },
+    /// A write was refused as stale although the broker has not taken it away: take it over again.
+    Fenced,
+}
+
+/// A delivery that is not dispatched yet.
+pub(crate) struct Waiting {
+    pub(crate) delivery: Delivery,
+    pub(crate) gated: bool,
+    pub(crate) bytes: usize,
+}
+
+/// See the module.
+pub(crate) struct Intake {
+    pub(crate) stream: AssignedStream,
+    pub(crate) phase: Phase,
+    pub(crate) state: Option<Arc<StreamState>>,
+    pub(crate) progress: Progress,
+    /// Delivered events that are not done with, and their bytes.
+    pub(crate) buffered: usize,
+    pub(crate) buffered_bytes: usize,
+    pub(crate) waiting: VecDeque<Waiting>,
+    /// Received from a shared stream, and not looked up yet; with whether a look-up is under way.
+    pub(crate) received: Vec<Waiting>,
+    pub(crate) looking_up: bool,
+    pub(crate) paused: bool,
+    /// Workers in which an entity waits for a limit.
+    pub(crate) limited: usize,
+    /// So many events from here on are suspect.
+    pub(crate) suspects_left: u64,
+    pub(crate) leaving: Option<Leaving>,
+    pub(crate) drop_at: Option<Instant>,
+    /// Workers that have not said yet that nothing of it runs.
+    pub(crate) draining: usize,
+    pub(crate) clean: bool,
+    /// What the broker has confirmed, and what of it the failure log knows.
+    pub(crate) settled: Option<Index>,
+    pub(crate) saved: Option<Index>,
+    pub(crate) saved_at: Instant,
+}
+
+impl Intake {
+    pub(crate) fn new(stream: AssignedStream) -> Self {
+        Self {
+            stream,
+            phase: Phase::TakingOver,
+            state: None,
+            progress: Progress::default(),
+            buffered: 0,
+            buffered_bytes: 0,
+            waiting: VecDeque::new(),
+            received: Vec::new(),
+            looking_up: false,
+            paused: false,
+            limited: 0,
+            suspects_left: 0,
+            leaving: None,
+            drop_at: None,
+            draining: 0,
+            clean: true,
+            settled: None,
+            saved: None,
+            saved_at: Instant::now(),
+        }
+    }
+
+    /// Whether nothing that was delivered is still to be done.
+    pub(crate) fn is_idle(&self) -> bool {
+        self.buffered == 0
+    }
+}

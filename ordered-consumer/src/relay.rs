@@ -1,0 +1,209 @@
+//! The relay: takes gates that are due, and brings their events back, through the broker or in this process.
+
+mod claimed;
+mod outbox;
+
+use std::{collections::VecDeque, sync::Arc, time::Duration};
+
+use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
+use tokio::{
+    sync::{mpsc, watch},
+    time::{Instant, sleep_until},
+};
+
+use crate::{DueGates, GateKey, Handler, ReturnedCopy, TakenGate, engine::core::Core};
+
+/// Copies that wait for room to run. One that comes on top is done with: the log has the event, and publishes it again.
+const COPIES_MAX: usize = 10_000;
+
+/// What the conductor tells the relay.
+pub(crate) enum ToRelay {
+    /// Copies came back from the retry stream.
+    Copies(Vec<ReturnedCopy>),
+    /// Nothing new begins; what runs may end, within the time for that.
+    Stop,
+}
+
+/// How far the relay has come to its end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(crate) enum Stopping {
+    No,
+    /// Runs end, and claim nothing more.
+    Soon,
+    /// Runs are dropped, and their claims given back.
+    Now,
+}
+
+/// What a piece of the relay's work has come to.
+pub(crate) enum Ended {
+    Looked(DueGates),
+    /// A gate was published, or run.
+    Gate,
+    /// The broker refuses the head for good, so it goes back in-process.
+    Refused(TakenGate),
+    /// A copy is done with.
+    Copy(u64),
+}
+
+/// See the module.
+pub(crate) struct Relay<H> {
+    core: Arc<Core<H>>,
+    inbox: mpsc::UnboundedReceiver<ToRelay>,
+    settled_copies: mpsc::UnboundedSender<Vec<u64>>,
+    work: FuturesUnordered<BoxFuture<'static, Ended>>,
+    /// Gates and copies among the work.
+    busy: usize,
+    looking: bool,
+    copies: VecDeque<ReturnedCopy>,
+    stopping: watch::Sender<Stopping>,
+    drop_at: Option<Instant>,
+}
+
+impl<H: Handler> Relay<H> {
+    pub(crate) fn new(
+        core: Arc<Core<H>>,
+        inbox: mpsc::UnboundedReceiver<ToRelay>,
+        settled_copies: mpsc::UnboundedSender<Vec<u64>>,
+    ) -> Self {
+        Self {
+            core,
+            inbox,
+            settled_copies,
+            work: FuturesUnordered::new(),
+            busy: 0,
+            looking: false,
+            copies: VecDeque::new(),
+            stopping: watch::Sender::new(Stopping::No),
+            drop_at: None,
+        }
+    }
+
+    /// Runs until it is told to stop and nothing runs any more.
+    pub(crate) async fn run(mut self) {
+        // At the start, look at once: a release may have been committed, and its relay died.
+        self.look();
+        loop {
+            let stopping = *self.stopping.borrow() != Stopping::No;
+            if stopping && self.work.is_empty() {
+                return;
+            }
+            let free = !stopping && !self.looking && self.room() > 0;
+            let core = Arc::clone(&self.core);
+            tokio::select! {
+                told = self.inbox.recv(), if !stopping => match told {
+                    Some(ToRelay::Copies(copies)) => self.copies(copies),
+                    Some(ToRelay::Stop) | None => self.stop(),
+                },
+                Some(ended) = self.work.next(), if !self.work.is_empty() => self.ended(ended),
+                () = core.due.wait(core.timeouts.poll), if free => self.look(),
+                () = sleep_until(self.drop_at.unwrap_or_else(Instant::now)), if self.drop_at.is_some() => {
+                    self.drop_at = None;
+                    self.stopping.send_replace(Stopping::Now);
+                }
+            }
+            self.start_copies();
+        }
+    }
+
+    fn room(&self) -> usize {
+        self.core.limits.retries_running_max.max(1).saturating_sub(self.busy)
+    }
+
+    fn stop(&mut self) {
+        self.stopping.send_replace(Stopping::Soon);
+        self.drop_at = Some(Instant::now() + self.core.timeouts.drain);
+        self.copies.clear();
+    }
+
+    /// Takes as many due gates as there is room for.
+    fn look(&mut self) {
+        self.looking = true;
+        let core = Arc::clone(&self.core);
+        let limit = u32::try_from(self.room()).unwrap_or(u32::MAX).min(1_000);
+        self.work.push(Box::pin(async move {
+            match core.log.take_due(&core.name, &core.settings, limit).await {
+                Ok(due) => Ended::Looked(due),
+                Err(error) => {
+                    let error = crate::error_text(&error);
+                    tracing::warn!(consumer = %core.name, error, "the relay cannot look for what is due, and looks again later");
+                    Ended::Looked(DueGates::default())
+                }
+            }
+        }));
+    }
+
+    fn ended(&mut self, ended: Ended) {
+        match ended {
+            Ended::Looked(due) => {
+                self.looking = false;
+                let limit = self.room();
+                if let Some(next) = due.next_due_in {
+                    self.core.due.hint(next);
+                }
+                if due.taken.len() >= limit {
+                    self.core.due.hint(Duration::ZERO);
+                }
+                due.taken.into_iter().for_each(|taken| self.bring_back(taken));
+            }
+            Ended::Gate => self.busy -= 1,
+            Ended::Refused(taken) => {
+                self.busy -= 1;
+                self.run_here(taken);
+            }
+            Ended::Copy(receipt) => {
+                self.busy -= 1;
+                // A conductor that is gone has nobody to tell.
+                drop(self.settled_copies.send(vec![receipt]));
+            }
+        }
+    }
+
+    fn bring_back(&mut self, taken: TakenGate) {
+        if *self.stopping.borrow() != Stopping::No {
+            // Its due time comes again.
+            return;
+        }
+        match self.core.publisher.clone() {
+            None => self.run_here(taken),
+            Some(publisher) => {
+                self.busy += 1;
+                let core = Arc::clone(&self.core);
+                self.work.push(Box::pin(async move { outbox::publish(&core, &*publisher, taken).await }));
+            }
+        }
+    }
+
+    fn run_here(&mut self, taken: TakenGate) {
+        self.busy += 1;
+        let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
+        self.work.push(Box::pin(async move {
+            claimed::drain(&core, taken, stopping).await;
+            Ended::Gate
+        }));
+    }
+
+    fn copies(&mut self, copies: Vec<ReturnedCopy>) {
+        for copy in copies {
+            if self.copies.len() < COPIES_MAX {
+                self.copies.push_back(copy);
+            } else {
+                drop(self.settled_copies.send(vec![copy.receipt]));
+            }
+        }
+    }
+
+    fn start_copies(&mut self) {
+        while self.room() > 0
+            && let Some(copy) = self.copies.pop_front()
+        {
+            self.busy += 1;
+            let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
+            let ReturnedCopy { stream, entity, index, attempts, receipt } = copy;
+            self.work.push(Box::pin(async move {
+                let key = GateKey { stream, entity };
+                claimed::run_copy(&core, key, (index, attempts), stopping).await;
+                Ended::Copy(receipt)
+            }));
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Running heads under claims.
+
+use std::time::Duration;
+
+use tokio::{
+    sync::watch,
+    time::{Instant, sleep},
+};
+
+use super::Stopping;
+use crate::{
+    Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate,
+    engine::{
+        core::Core,
+        guarded::{self, Ran},
+        life::{UNGUARDED, unexpected},
+    },
+    event::Context,
+    gate::{ClaimToken, Grant, Input, Logged, Next, Reply, Resolved},
+};
+
+/// A claim that this process holds.
+struct Claimed {
+    key: GateKey,
+    token: ClaimToken,
+    grant: Grant,
+    event: Event,
+    /// When the claim was asked for, which is before the log's clock was read for it.
+    asked: Instant,
+}
+
+/// How a run under a claim ended.
+enum Outcome {
+    Succeeded,
+    Failed(HandlerError),
+    /// The claim could not be renewed in time: its result would not count.
+    ClaimLost,
+    /// The process stops: the run was broken off.
+    BrokenOff,
+}
+
+/// Runs the head of a gate in this process and, while all goes well, what is behind it; then leaves it to its due time.
+pub(super) async fn drain<H: Handler>(core: &Core<H>, taken: TakenGate, stopping: watch::Receiver<Stopping>) {
+    let (head, attempts) = (taken.taken.head, taken.taken.attempts);
+    let mut next = claim(core, taken.key, head, attempts).await;
+    let mut left = core.settings.release_window;
+    while let Some(claimed) = next {
+        left = left.saturating_sub(1);
+        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
+        let outcome = run(core, &claimed, stopping.clone()).await;
+        next = report(core, claimed, outcome, true, goes_on).await;
+    }
+}
+
+/// Runs what a copy from the retry stream stands for, if it is its turn. Afterwards the copy is done with.
+pub(super) async fn run_copy<H: Handler>(
+    core: &Core<H>,
+    key: GateKey,
+    (index, attempts): (Index, u32),
+    stopping: watch::Receiver<Stopping>,
+) {
+    if let Some(claimed) = claim(core, key, index, attempts).await {
+        let outcome = run(core, &claimed, stopping).await;
+        report(core, claimed, outcome, false, false).await;
+    }
+}
+
+async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, Option<Event>)> {
+    let request = Request { key: key.clone(), guard: UNGUARDED, input };
+    let error = match core.retries.ask(request).await {
+        Ok((answer, _)) => return Some((answer.reply, answer.event)),
+        Err(error) => crate::error_text(&error),
+    };
+    tracing::error!(consumer = %core.name, stream = %key.stream, error, "the failure log refuses a retry's write; the event stays in the log and is tried again later");
+    None
+}
+
+async fn claim<H>(core: &Core<H>, key: GateKey, index: Index, attempts: u32) -> Option<Claimed> {
+    let (token, asked) = (core.token(), Instant::now());
+    let (reply, event) = ask(core, &key, Input::Claim { index, attempts, token }).await?;
+    match (reply, event) {
+        (Reply::Claimed(grant), Some(event)) => Some(Claimed { key, token, grant, event, asked }),
+        (Reply::ClaimRefused(why), _) => {
+            tracing::debug!(consumer = %core.name, stream = %key.stream, %index, ?why, "a copy is a duplicate, or out of turn");
+            None
+        }
+        (other, _) => {
+            refuse(core, &key, &unexpected(&other));
+            None
+        }
+    }
+}
+
+fn refuse<H>(core: &Core<H>, key: &GateKey, error: &FailureLogError) {
+    tracing::error!(consumer = %core.name, stream = %key.stream, error = crate::error_text(error), "a retry cannot be run");
+}
+
+/// Runs the handler while the claim is renewed beside it; drops it before a deadline that could not be moved.
+async fn run<H: Handler>(core: &Core<H>, claimed: &Claimed, mut stopping: watch::Receiver<Stopping>) -> Outcome {
+    core.counters.retried.add(1);
+    let grant = claimed.grant;
+    let timeout = core.settings.claim_timeout;
+    let lease = Lease::new(usable(timeout).saturating_sub(claimed.asked.elapsed()));
+    let context =
+        Context { attempt: grant.attempt, redelivered: true, first_failed_at: grant.first_failed_at };
+    let running = async {
+        let event = claimed.event.clone().with_context(context);
+        let limit = core.timeouts.handler;
+        if grant.alone {
+            // Its last run was lost: if this one takes the process with it, nothing else goes with it.
+            let _alone = core.solo.alone().await;
+            guarded::run(&core.handler, event, limit, Some(&lease)).await
+        } else {
+            let _entered = core.solo.enter_when_free(core.solo.retries_place()).await;
+            guarded::run(&core.handler, event, limit, Some(&lease)).await
+        }
+    };
+    let renewing = async {
+        loop {
+            sleep(lease.remaining() / 3).await;
+            if lease.remaining().is_zero() {
+                return;
+            }
+            let asked = Instant::now();
+            match ask(core, &claimed.key, Input::Renew { token: claimed.token }).await {
+                Some((Reply::Renewed { .. }, _)) => {
+                    lease.extend(usable(timeout).saturating_sub(asked.elapsed()));
+                }
+                Some(_) => return,
+                None => sleep(timeout / 10).await,
+            }
+        }
+    };
+    tokio::select! {
+        biased;
+        ran = running => match ran {
+            Ran::Handled => Outcome::Succeeded,
+            Ran::Failed(error) => Outcome::Failed(error),
+            Ran::Dropped => Outcome::ClaimLost,
+        },
+        () = renewing => Outcome::ClaimLost,
+        _ = stopping.wait_for(|stopping| *stopping == Stopping::Now) => Outcome::BrokenOff,
+    }
+}
+
+/// A handler is dropped this long after its claim was asked for: before the claim's deadline, by the margin for clocks.
+fn usable(timeout: Duration) -> Duration {
+    timeout.saturating_sub(timeout / 10)
+}
+
+/// Records how a run ended; the claim on the next event, if one was asked for and granted.
+async fn report<H: Handler>(
+    core: &Core<H>,
+    claimed: Claimed,
+    outcome: Outcome,
+    in_process: bool,
+    goes_on: bool,
+) -> Option<Claimed> {
+    let Claimed { key, token, grant, event, .. } = claimed;
+    let asked = Instant::now();
+    let next = goes_on.then(|| core.token());
+    let input = match outcome {
+        Outcome::Succeeded => Input::Resolve { token, in_process, next, ignored: None },
+        Outcome::BrokenOff => Input::GiveBack { token, after: Duration::ZERO },
+        Outcome::ClaimLost => {
+            core.counters.claims_lost.add(1);
+            tracing::warn!(consumer = %core.name, %event, "a retry was dropped, because its claim could not be renewed");
+            return None;
+        }
+        Outcome::Failed(error) => failed(core, &event, grant, token, (in_process, next), &error),
+    };
+    let asked_for_next = matches!(input, Input::Resolve { .. });
+    let (reply, next_event) = ask(core, &key, input).await?;
+    match reply {
+        Reply::Resolved(Resolved { next: granted, head }) => {
+            core.counters.resolved.add(1);
+            if head.is_some() && granted.is_none() && in_process {
+                core.due.hint(Duration::ZERO);
+            }
+            let (token, grant, event) = (next.filter(|_| asked_for_next)?, granted?, next_event?);
+            Some(Claimed { key, token, grant, event, asked })
+        }
+        Reply::FailedAgain(Logged::Retrying { .. }) | Reply::GivenBack => None,
+        Reply::FailedAgain(Logged::Parked(cause)) => {
+            core.counters.parked.add(1);
+            tracing::error!(consumer = %core.name, %event, cause = cause.as_str(), "the event is parked; later events of its entity are held until an operator acts");
+            None
+        }
+        Reply::ClaimLost => {
+            core.counters.claims_lost.add(1);
+            tracing::warn!(consumer = %core.name, %event, "a retry's result does not count, because its claim is gone");
+            None
+        }
+        other => {
+            refuse(core, &key, &unexpected(&other));
+            None
+        }
+    }
+}
+
+/// What a failure under a claim leads to.
+fn failed<H: Handler>(
+    core: &Core<H>,
+    event: &Event,
+    grant: Grant,
+    token: ClaimToken,
+    (in_process, next): (bool, Option<ClaimToken>),
+    error: &HandlerError,
+) -> Input {
+    let kind = core.policy.kind_of(error);
+    let failure = error.to_failure();
+    let age = grant.first_failed_at.map_or(Duration::ZERO, |first| grant.now.since(first));
+    let follows = core.policy.next(event, grant.attempt, age, kind);
+    match kind {
+        FailureKind::Ignore => Input::Resolve { token, in_process, next, ignored: Some(failure) },
+        FailureKind::Unavailable => {
+            core.counters.outages.add(1);
+            let after = if let Next::Retry(after) = follows { after } else { core.timeouts.poll };
+            core.due.hint(after);
+            Input::GiveBack { token, after }
+        }
+        FailureKind::Retry | FailureKind::RetryAfter(_) | FailureKind::Permanent => {
+            core.counters.failed.add(1);
+            let text = crate::display_safe(&failure.text);
+            tracing::warn!(consumer = %core.name, %event, attempt = grant.attempt, next = ?follows, error = %text, "a retry failed");
+            if let Next::Retry(after) = follows {
+                core.due.hint(after);
+            }
+            Input::FailAgain { token, failure, next: follows }
+        }
+    }
+}
