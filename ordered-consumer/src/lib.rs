@@ -6,6 +6,7 @@ mod display_safe;
 mod error_chain;
 mod event;
 mod event_builder;
+mod event_error;
 mod failure_log;
 mod failure_log_error;
 pub mod gate;
@@ -13,7 +14,10 @@ mod handler;
 mod handler_error;
 mod headers;
 mod index;
+mod json;
 mod names;
+mod outcome;
+mod process_error;
 mod publisher;
 mod retry_policy;
 mod retry_policy_display;
@@ -26,6 +30,7 @@ pub use display_safe::{DisplaySafe, display_safe};
 pub use error_chain::find_cause;
 pub use event::{Context, Event};
 pub use event_builder::EventBuilder;
+pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
     Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GateQuery, GatedEntity,
     Request, StreamDecision, TakenGate, Totals,
@@ -36,7 +41,10 @@ pub use handler::Handler;
 pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_after, unavailable};
 pub use headers::Headers;
 pub use index::{Digest, Index};
+pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_with_event};
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
+pub use outcome::Outcome;
+pub use process_error::{EventPlace, LimitReached, ProcessError};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
 pub use source::{
