@@ -6,6 +6,7 @@
 pub(crate) mod batcher;
 pub(crate) mod conductor;
 pub(crate) mod core;
+pub(crate) mod due;
 pub(crate) mod fingerprint;
 pub(crate) mod gate_cache;
 pub(crate) mod guarded;
@@ -17,5 +18,7 @@ pub(crate) mod persist;
 pub(crate) mod progress;
 pub(crate) mod solo;
 pub(crate) mod stream_state;
+pub(crate) mod takeover;
+pub(crate) mod turns;
 pub(crate) mod watchdog;
 pub(crate) mod worker;

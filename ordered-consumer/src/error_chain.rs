@@ -162,16 +162,24 @@ mod tests {
         let text = chain_text(&endless, 99);
         assert!(text.len() <= 99 && text.len() > 90, "{}", text.len());
         assert!(endless.0.get() > 0, "the text says when it has enough");
-        assert_eq!(chain_text(&layers(&["abc", "def"]), 5), "abc: ", "a separator may be the last that fits");
+        assert_eq!(chain_text(&layers(&["abc", "def"]), 6), "abc: d");
+        assert_eq!(chain_text(&layers(&["abc", "def"]), 5), "abc", "no separator is left hanging");
     }
 
     #[test]
     fn a_cause_is_found_below_other_errors() {
-        let io = std::io::Error::other(layers(&["outer", "inner"]));
-        assert_eq!(find_cause::<Layer>(&io).map(|layer| layer.0), None, "io::Error hides its own content");
+        let error = Layer("outer", Some(Box::new(Layer("inner", None))));
+        assert_eq!(
+            find_cause::<Layer>(&error).map(|layer| layer.0),
+            Some("outer"),
+            "the outermost comes first"
+        );
+        let io = std::io::Error::other(error);
         assert_eq!(
             find_cause::<std::io::Error>(&io).map(std::io::Error::kind),
             Some(std::io::ErrorKind::Other)
         );
+        assert_eq!(find_cause::<Layer>(&io).map(|layer| layer.0), Some("inner"));
+        assert!(find_cause::<fmt::Error>(&io).is_none());
     }
 }

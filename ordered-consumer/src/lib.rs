@@ -2,10 +2,13 @@
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
+mod consumer;
 mod display_safe;
+mod engine;
 mod error_chain;
 mod event;
 mod event_builder;
+mod event_error;
 mod failure_log;
 mod failure_log_arc;
 mod failure_log_error;
@@ -15,20 +18,33 @@ mod handler_error;
 mod headers;
 pub mod in_memory_broker;
 mod index;
+mod json;
+mod limits;
 mod memory;
 mod names;
+mod operator;
+mod outcome;
+mod process;
+mod process_error;
 mod publisher;
+mod relay;
 mod retry_policy;
 mod retry_policy_display;
 mod retry_schedule;
+mod run_error;
 mod source;
+mod stats;
+mod stopped;
+mod stream_guard;
 mod timestamp;
 
 pub use clock::Clock;
+pub use consumer::OrderedConsumer;
 pub use display_safe::{DisplaySafe, display_safe};
 pub use error_chain::find_cause;
 pub use event::{Context, Event};
 pub use event_builder::EventBuilder;
+pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
     Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GateQuery, GatedEntity,
     Request, StreamDecision, TakenGate, Totals,
@@ -39,14 +55,22 @@ pub use handler::Handler;
 pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_after, unavailable};
 pub use headers::Headers;
 pub use index::{Digest, Index};
+pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_with_event};
+pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
+pub use operator::{Inspection, Operator, OperatorError};
+pub use outcome::Outcome;
+pub use process_error::{EventPlace, LimitReached, ProcessError};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
+pub use run_error::RunError;
 pub use source::{
     AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
     SourceMessage,
 };
+pub use stats::Stats;
+pub use stream_guard::{StreamGuard, TakeOverOptions};
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.
@@ -54,3 +78,8 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 
 /// The longest an entity's key may be, in bytes.
 pub const ENTITY_BYTES_MAX: usize = 1_024;
+
+/// An error and its sources in one line, safe to log.
+pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+    display_safe(&error_chain::chain_text(error, 1_024)).to_string()
+}

@@ -21,8 +21,8 @@ pub struct Limits {
     /// Events of one stream from the first that is not done with to the last that was started: after a crash, so many
     /// may be delivered again, and are looked at with suspicion. 2,000 unless changed.
     pub uncommitted_max: usize,
-    /// Bytes of one event: key, id, type, headers and payload. A larger one stops its stream. 16 MiB unless changed.
-    pub event_bytes_max: usize,
+    /// Bytes of one event's payload. A larger one stops its stream, and is not lost. 16 MiB unless changed.
+    pub payload_bytes_max: usize,
     /// Events held for one entity, exactly. 1,000,000 unless changed.
     pub held_events_max: u64,
     /// Bytes held for one entity, exactly. 1 GiB unless changed.
@@ -45,7 +45,7 @@ impl Default for Limits {
             buffered_events_max: 2_000,
             buffered_bytes_max: 64 << 20,
             uncommitted_max: 2_000,
-            event_bytes_max: 16 << 20,
+            payload_bytes_max: 16 << 20,
             held_events_max: 1_000_000,
             held_bytes_max: 1 << 30,
             held_events_total_max: 100_000_000,
@@ -106,7 +106,7 @@ pub(crate) fn settings(limits: &Limits, timeouts: &Timeouts, policy: &RetryPolic
         release_window: limits.release_window.max(1),
         redelivery_timeout: timeouts.redelivery,
         claim_timeout: timeouts.claim,
-        attempts_max: policy.attempts_max(),
+        attempts_max: policy.attempts_limit(),
         held_events_max: limits.held_events_max,
         held_bytes_max: limits.held_bytes_max,
     }

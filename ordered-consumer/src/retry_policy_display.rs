@@ -52,7 +52,7 @@ impl RetryPolicy {
             Some(_) => {}
         }
         for nth in 0..DELAYS_SHOWN {
-            let Some(delay) = delays.next() else { return Ok(()) };
+            let Some(delay) = delays.next() else { break };
             let is_last = nth + 1 == DELAYS_SHOWN || delays.peek().is_none();
             write!(f, "{}{}", Humane(delay), if is_last { "" } else { ", " })?;
         }
@@ -128,5 +128,60 @@ impl fmt::Display for Humane {
             7_200..=172_799 => write!(f, "{} h", whole(3_600)),
             _ => write!(f, "{} d", whole(86_400)),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SECOND: Duration = Duration::from_secs(1);
+
+    #[test]
+    fn a_policy_tells_its_schedule() {
+        let told = |policy: RetryPolicy| policy.to_string();
+        let fixed = || RetryPolicy::fixed(SECOND * 30);
+        let doubled = || RetryPolicy::exponential(SECOND, 2.0);
+        assert_eq!(told(RetryPolicy::none()), "no retries, parks after 1 attempt");
+        assert_eq!(told(fixed()), "every 30 s, parks after 15 attempts in about 7 min");
+        assert_eq!(told(fixed().attempts_max(2)), "every 30 s, parks after 2 attempts in about 30 s");
+        assert_eq!(told(fixed().unlimited_attempts()), "every 30 s, never parks");
+        assert_eq!(
+            told(fixed().unlimited_attempts().age_max(SECOND * 3_600)),
+            "every 30 s, parks after 60 min"
+        );
+        assert_eq!(told(fixed().age_max(SECOND * 60)), "every 30 s, parks after 15 attempts or 1 min");
+        assert_eq!(told(fixed().immediate(2).attempts_max(3)), "at once 2 times, parks after 3 attempts");
+        assert_eq!(told(fixed().immediate(9).attempts_max(2)), "at once, parks after 2 attempts");
+        assert_eq!(told(RetryPolicy::fixed(Duration::ZERO)), "always at once, parks after 15 attempts");
+        assert_eq!(told(doubled().attempts_max(4)), "1 s, 2 s, 4 s, parks after 4 attempts in about 7 s");
+        assert_eq!(
+            told(doubled().attempts_max(8)),
+            "1 s, 2 s, 4 s, 8 s …, parks after 8 attempts in about 2 min"
+        );
+        assert_eq!(told(doubled().unlimited_attempts()), "1 s, 2 s, 4 s, 8 s … up to 5 min, never parks");
+        assert_eq!(
+            told(RetryPolicy::exponential(SECOND, 1.5).attempts_max(4).max_delay(SECOND * 2)),
+            "1 s, 1.5 s, 2 s, parks after 4 attempts in about 5 s"
+        );
+    }
+
+    #[test]
+    fn a_schedule_of_ones_own_is_told_as_far_as_it_is_known() {
+        let endless = RetryPolicy::custom(|attempts| Some(SECOND * attempts));
+        assert_eq!(endless.to_string(), "1 s, 2 s, 3 s, 4 s …, parks when its own function says so");
+        let ending = RetryPolicy::custom(|attempts| (attempts < 4).then_some(SECOND * 60));
+        assert_eq!(ending.to_string(), "1 min, 1 min, 1 min, parks after 4 attempts in about 3 min");
+    }
+
+    #[test]
+    fn spans_are_told_in_the_unit_that_suits_them() {
+        let told = |micros| Humane(Duration::from_micros(micros)).to_string();
+        assert_eq!([1, 1_000, 1_500_000].map(told), ["1 µs", "1 ms", "1.5 s"]);
+        let told = |seconds| Humane(Duration::from_secs(seconds)).to_string();
+        assert_eq!(
+            [59, 60, 90, 120, 7_199, 7_200, 172_800, u64::MAX].map(told),
+            ["59 s", "1 min", "90 s", "2 min", "120 min", "2 h", "2 d", "213503982334601 d"]
+        );
     }
 }

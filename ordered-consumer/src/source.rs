@@ -43,6 +43,9 @@ pub struct AssignedStream {
     pub identity: Option<Bytes>,
     /// The index of the next event that the broker will deliver, where it tells.
     pub position: Option<Index>,
+    /// Until when an owned stream is known to be this source's, extended with every proof of it: nothing of the stream
+    /// starts later. None where the broker gives no such time.
+    pub lease: Option<Lease>,
 }
 
 /// One event handed over.
@@ -70,6 +73,12 @@ pub struct ReturnedCopy {
     pub attempts: u32,
     /// The source's own name for this delivery.
     pub receipt: u64,
+}
+
+impl From<Event> for Delivery {
+    fn from(event: Event) -> Self {
+        Self { event, receipt: 0, lease: None }
+    }
 }
 
 /// What a source has to say.
@@ -160,6 +169,8 @@ pub trait EventSource: Send {
     async fn next(&mut self) -> Result<SourceMessage, SourceError>;
 
     /// Has the broker confirm that the assignment is still this source's, after the failure log's generation was read.
+    /// If it is, its events are delivered from here on, from the first one that is not settled, even if some of them
+    /// were delivered before: a stream that must be taken over again is confirmed again.
     ///
     /// # Errors
     /// As [`next`](Self::next).
@@ -230,6 +241,15 @@ impl Lease {
             .saturating_sub(self.start.elapsed())
     }
 }
+
+/// Two leases are the same when one ends with the other.
+impl PartialEq for Lease {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.end_after_micros, &other.end_after_micros)
+    }
+}
+
+impl Eq for Lease {}
 
 impl fmt::Debug for Lease {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

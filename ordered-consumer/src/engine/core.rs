@@ -1,23 +1,19 @@
 //! What every part of one consumer shares.
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicU64, Ordering},
 };
-
-use tokio::{sync::Notify, time::Instant};
 
 use super::{
     batcher::{Batcher, Writer},
+    due::Due,
     fingerprint::FingerprintKey,
     solo::Solo,
 };
 use crate::{
     ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, Timeouts, gate::ClaimToken, gate::Settings,
-    limits, stats::Counters,
+    consumer::Shared, limits, stats::Counters, stopped::Stopped,
 };
 
 /// One consumer's configuration, handler and handles, shared by its workers, its retries and its callers.
@@ -37,7 +33,8 @@ pub(crate) struct Core<H> {
     pub(crate) retries: Batcher,
     pub(crate) fingerprints: FingerprintKey,
     pub(crate) solo: Solo,
-    pub(crate) due: Due,
+    pub(crate) due: Arc<Due>,
+    pub(crate) stopped: Arc<Stopped>,
     tokens: Tokens,
 }
 
@@ -50,13 +47,14 @@ pub(crate) struct Parts<H> {
     pub(crate) timeouts: Timeouts,
     pub(crate) log: Arc<dyn FailureLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) shared: Arc<Shared>,
 }
 
 impl<H> Core<H> {
     /// Starts the batchers; must be called in a tokio runtime.
     pub(crate) fn start(parts: Parts<H>) -> Result<Self, getrandom::Error> {
-        let Parts { name, handler, policy, limits, timeouts, log, publisher, counters } = parts;
+        let Parts { name, handler, policy, limits, timeouts, log, publisher, shared } = parts;
+        let counters = Arc::clone(&shared.counters);
         let settings = Arc::new(limits::settings(&limits, &timeouts, &policy));
         let writer = || Writer {
             log: Arc::clone(&log),
@@ -84,7 +82,8 @@ impl<H> Core<H> {
             retries,
             fingerprints,
             solo,
-            due: Due::new(),
+            due: Arc::clone(&shared.due),
+            stopped: Arc::clone(&shared.stopped),
             tokens: Tokens::new()?,
         })
     }
@@ -110,43 +109,5 @@ impl Tokens {
     fn fresh(&self) -> ClaimToken {
         let count = self.next.fetch_add(1, Ordering::Relaxed);
         ClaimToken::new((u128::from(self.process) << 64) | u128::from(count))
-    }
-}
-
-/// When the retries should look next, as far as this process knows.
-pub(crate) struct Due {
-    start: Instant,
-    /// Microseconds after the start; the maximum when nothing is known to fall due.
-    next: AtomicU64,
-    earlier: Notify,
-}
-
-impl Due {
-    fn new() -> Self {
-        Self { start: Instant::now(), next: AtomicU64::new(u64::MAX), earlier: Notify::new() }
-    }
-
-    /// Something falls due in so long.
-    pub(crate) fn hint(&self, after: Duration) {
-        let at = u64::try_from(self.start.elapsed().saturating_add(after).as_micros()).unwrap_or(u64::MAX);
-        if self.next.fetch_min(at, Ordering::AcqRel) > at {
-            self.earlier.notify_one();
-        }
-    }
-
-    /// Waits until something is known to fall due, or for so long at most; what was known is forgotten. Cancel safe.
-    pub(crate) async fn wait(&self, at_most: Duration) {
-        let latest = Instant::now() + at_most.min(Duration::from_secs(86_400));
-        loop {
-            let micros = self.next.load(Ordering::Acquire);
-            let known = self.start.checked_add(Duration::from_micros(micros)).unwrap_or(latest);
-            tokio::select! {
-                () = tokio::time::sleep_until(known.min(latest)) => {
-                    self.next.store(u64::MAX, Ordering::Release);
-                    return;
-                }
-                () = self.earlier.notified() => {}
-            }
-        }
     }
 }

@@ -7,7 +7,7 @@ use super::{
     stream_state::StreamState,
 };
 use crate::{
-    Delivery, Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Lease, Outcome, Request,
+    Answer, Delivery, Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Lease, Outcome, Request, Timestamp,
     event::Context,
     gate::{Arrival, FenceRefusal, Guard, Input, Logged, ParkCause, Reply, Verdict},
 };
@@ -19,8 +19,10 @@ pub(crate) enum NotDone {
     Fenced,
     /// The broker may have given the event to somebody else.
     LeaseOver,
-    /// The failure log refused the write for good.
+    /// The failure log refused the write for good, or was away for longer than the caller waits.
     Log(FailureLogError),
+    /// What the handler needs is away, and the caller does not wait for it.
+    Unavailable(String),
 }
 
 impl From<FenceRefusal> for NotDone {
@@ -30,6 +32,19 @@ impl From<FenceRefusal> for NotDone {
             FenceRefusal::DeadlinePassed => Self::LeaseOver,
         }
     }
+}
+
+/// Writes for an event of this stream, for as long as its caller waits; what was handed over is written anyway.
+async fn ask<H>(core: &Core<H>, stream: &StreamState, request: Request) -> Result<(Answer, Timestamp), NotDone> {
+    let asked = core.main.ask(request);
+    let answered = match stream.patience {
+        None => asked.await,
+        Some(patience) => tokio::time::timeout(patience, asked).await.unwrap_or_else(|_| {
+            let source = format!("no answer within {patience:?}").into();
+            Err(FailureLogError::OutcomeUnknown { doing: "writing for a call to `process`", source })
+        }),
+    };
+    answered.map_err(NotDone::Log)
 }
 
 pub(crate) fn key_of(event: &Event) -> GateKey {
@@ -49,7 +64,7 @@ pub(crate) async fn decide<H: Handler>(
         guard: stream.guard(lease),
         input: Input::Arrive { events: arrivals },
     };
-    let (answer, now) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    let (answer, now) = ask(core, stream, request).await?;
     stream.set_clock(now);
     match answer.reply {
         Reply::Arrived(verdicts) => {
@@ -107,6 +122,9 @@ pub(crate) async fn handle<H: Handler>(
             Ran::Failed(error) => error,
         };
         let kind = core.policy.kind_of(&error);
+        if kind == FailureKind::Unavailable && stream.patience.is_some() {
+            return Err(NotDone::Unavailable(crate::display_safe(&error.text()).to_string()));
+        }
         if kind == FailureKind::Unavailable {
             begin_outage(core, stream, event, &error);
             drop(probing.take());
@@ -118,12 +136,15 @@ pub(crate) async fn handle<H: Handler>(
         core.counters.failed.add(1);
         match kind {
             FailureKind::Ignore => return ignore(core, stream, event, &error, lease).await,
-            FailureKind::Retry if attempt < core.policy.immediate_attempts() => attempt += 1,
+            FailureKind::Retry if core.policy.retries_in_place(attempt, kind) => attempt += 1,
             FailureKind::Retry
             | FailureKind::RetryAfter(_)
             | FailureKind::Permanent
             | FailureKind::Unavailable => {
-                stream.cache.insert(entity);
+                if stream.is_owned() {
+                    // Before the failure is written, so that nothing overtakes meanwhile.
+                    stream.cache.insert(entity);
+                }
                 return file(core, stream, event, (attempt, kind), &error, lease).await;
             }
         }
@@ -153,7 +174,7 @@ async fn ignore<H: Handler>(
 ) -> Result<Outcome, NotDone> {
     let input = Input::Ignore { index: event.index(), failure: error.to_failure() };
     let request = Request { key: key_of(event), guard: stream.guard(lease), input };
-    let (answer, _) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    let (answer, _) = ask(core, stream, request).await?;
     match answer.reply {
         Reply::Fenced(refusal) => Err(refusal.into()),
         _ => Ok(Outcome::Ignored),
@@ -175,7 +196,7 @@ async fn file<H: Handler>(
     tracing::warn!(consumer = %core.name, %event, attempts, ?next, error = %text, "the handler failed; later events of the entity are held");
     let input = Input::Fail { event: event.clone(), attempts, failure, next };
     let request = Request { key: key_of(event), guard: stream.guard(lease), input };
-    let (answer, now) = core.main.ask(request).await.map_err(NotDone::Log)?;
+    let (answer, now) = ask(core, stream, request).await?;
     match answer.reply {
         Reply::Logged(Logged::Retrying { due_at }) => {
             core.due.hint(due_at.since(now));

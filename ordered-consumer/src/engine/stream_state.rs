@@ -5,6 +5,7 @@ use std::{
         Mutex, PoisonError,
         atomic::{AtomicBool, Ordering},
     },
+    time::Duration,
 };
 
 use tokio::time::Instant;
@@ -33,6 +34,8 @@ pub(crate) struct StreamState {
     pub(crate) gone: AtomicBool,
     /// What the failure log's clock said, and when the answer had come.
     clock: Mutex<Option<(Timestamp, Instant)>>,
+    /// How long a caller waits for the failure log and for what its handler needs; none: for as long as it takes.
+    pub(crate) patience: Option<Duration>,
 }
 
 impl StreamState {
@@ -57,6 +60,7 @@ impl StreamState {
             outage: Outage::default(),
             gone: AtomicBool::new(false),
             clock: Mutex::default(),
+            patience: None,
         }
     }
 
@@ -71,6 +75,10 @@ impl StreamState {
     /// Whether nothing of the stream may start any more.
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire) || self.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+    }
+
+    pub(crate) fn knows_clock(&self) -> bool {
+        self.clock.lock().unwrap_or_else(PoisonError::into_inner).is_some()
     }
 
     pub(crate) fn set_clock(&self, now: Timestamp) {

@@ -9,7 +9,7 @@ use tokio::{
 
 use super::Stopping;
 use crate::{
-    Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate,
+    Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate, Timestamp,
     engine::{
         core::Core,
         guarded::{self, Ran},
@@ -27,6 +27,8 @@ struct Claimed {
     event: Event,
     /// When the claim was asked for, which is before the log's clock was read for it.
     asked: Instant,
+    /// What the log's clock said when it was granted.
+    at: Timestamp,
 }
 
 /// How a run under a claim ended.
@@ -65,10 +67,10 @@ pub(super) async fn run_copy<H: Handler>(
     }
 }
 
-async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, Option<Event>)> {
+async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, Option<Event>, Timestamp)> {
     let request = Request { key: key.clone(), guard: UNGUARDED, input };
     let error = match core.retries.ask(request).await {
-        Ok((answer, _)) => return Some((answer.reply, answer.event)),
+        Ok((answer, now)) => return Some((answer.reply, answer.event, now)),
         Err(error) => crate::error_text(&error),
     };
     tracing::error!(consumer = %core.name, stream = %key.stream, error, "the failure log refuses a retry's write; the event stays in the log and is tried again later");
@@ -77,9 +79,9 @@ async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, O
 
 async fn claim<H>(core: &Core<H>, key: GateKey, index: Index, attempts: u32) -> Option<Claimed> {
     let (token, asked) = (core.token(), Instant::now());
-    let (reply, event) = ask(core, &key, Input::Claim { index, attempts, token }).await?;
+    let (reply, event, at) = ask(core, &key, Input::Claim { index, attempts, token }).await?;
     match (reply, event) {
-        (Reply::Claimed(grant), Some(event)) => Some(Claimed { key, token, grant, event, asked }),
+        (Reply::Claimed(grant), Some(event)) => Some(Claimed { key, token, grant, event, asked, at }),
         (Reply::ClaimRefused(why), _) => {
             tracing::debug!(consumer = %core.name, stream = %key.stream, %index, ?why, "a copy is a duplicate, or out of turn");
             None
@@ -123,7 +125,7 @@ async fn run<H: Handler>(core: &Core<H>, claimed: &Claimed, mut stopping: watch:
             }
             let asked = Instant::now();
             match ask(core, &claimed.key, Input::Renew { token: claimed.token }).await {
-                Some((Reply::Renewed { .. }, _)) => {
+                Some((Reply::Renewed { .. }, ..)) => {
                     lease.extend(usable(timeout).saturating_sub(asked.elapsed()));
                 }
                 Some(_) => return,
@@ -156,7 +158,8 @@ async fn report<H: Handler>(
     in_process: bool,
     goes_on: bool,
 ) -> Option<Claimed> {
-    let Claimed { key, token, grant, event, .. } = claimed;
+    let Claimed { key, token, grant, event, asked: began, at } = claimed;
+    let failed_at = at.plus(began.elapsed());
     let asked = Instant::now();
     let next = goes_on.then(|| core.token());
     let input = match outcome {
@@ -167,10 +170,10 @@ async fn report<H: Handler>(
             tracing::warn!(consumer = %core.name, %event, "a retry was dropped, because its claim could not be renewed");
             return None;
         }
-        Outcome::Failed(error) => failed(core, &event, grant, token, (in_process, next), &error),
+        Outcome::Failed(error) => failed(core, &event, (grant, failed_at), token, (in_process, next), &error),
     };
     let asked_for_next = matches!(input, Input::Resolve { .. });
-    let (reply, next_event) = ask(core, &key, input).await?;
+    let (reply, next_event, at) = ask(core, &key, input).await?;
     match reply {
         Reply::Resolved(Resolved { next: granted, head }) => {
             core.counters.resolved.add(1);
@@ -178,7 +181,7 @@ async fn report<H: Handler>(
                 core.due.hint(Duration::ZERO);
             }
             let (token, grant, event) = (next.filter(|_| asked_for_next)?, granted?, next_event?);
-            Some(Claimed { key, token, grant, event, asked })
+            Some(Claimed { key, token, grant, event, asked, at })
         }
         Reply::FailedAgain(Logged::Retrying { .. }) | Reply::GivenBack => None,
         Reply::FailedAgain(Logged::Parked(cause)) => {
@@ -202,14 +205,14 @@ async fn report<H: Handler>(
 fn failed<H: Handler>(
     core: &Core<H>,
     event: &Event,
-    grant: Grant,
+    (grant, failed_at): (Grant, Timestamp),
     token: ClaimToken,
     (in_process, next): (bool, Option<ClaimToken>),
     error: &HandlerError,
 ) -> Input {
     let kind = core.policy.kind_of(error);
     let failure = error.to_failure();
-    let age = grant.first_failed_at.map_or(Duration::ZERO, |first| grant.now.since(first));
+    let age = grant.first_failed_at.map_or(Duration::ZERO, |first| failed_at.since(first));
     let follows = core.policy.next(event, grant.attempt, age, kind);
     match kind {
         FailureKind::Ignore => Input::Resolve { token, in_process, next, ignored: Some(failure) },

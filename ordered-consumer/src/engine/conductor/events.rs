@@ -4,14 +4,13 @@ use std::collections::HashMap;
 
 use super::{After, Conductor, Step};
 use crate::{
-    Assignment, Delivery, EventSource, Handler, Settlement,
+    Assignment, Delivery, EventSource, Handler, Settlement, check_event,
     engine::{
         intake::{Intake, Phase, Waiting},
         life::Dispatched,
         persist,
         worker::{Done, FromWorker, ToWorker},
     },
-    event_error,
 };
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
@@ -29,7 +28,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 break;
             }
             let bytes = delivery.event.size();
-            if let Err(error) = event_error::check(&delivery.event, self.core.limits.event_bytes_max) {
+            if let Err(error) = check_event(&delivery.event, self.core.limits.payload_bytes_max) {
                 bad = Some((delivery.event.index(), error.to_string()));
                 break;
             }

@@ -1,6 +1,6 @@
 //! Starting and ending the turns of entities.
 
-use std::{pin::Pin, sync::Arc, task::{Context, Poll, Waker}};
+use std::{future::Future, pin::Pin, sync::Arc, task::{Context, Poll, Waker}};
 
 use super::{Ended, FromWorker, Running, Worker};
 use crate::{
@@ -121,6 +121,10 @@ impl<H: Handler> Worker<H> {
     fn start_handling(&mut self, entity: Fingerprint) {
         let Some(mut lane) = self.lanes.remove(&entity) else { return };
         let Some(front) = lane.queue.front() else { return };
+        if self.is_closed(front.slot) {
+            self.next(entity, lane);
+            return;
+        }
         if !lane.cleared && self.must_ask(front, Some(&lane)) {
             self.lanes.insert(entity, lane);
             self.asking.push(entity);
@@ -169,7 +173,7 @@ impl<H: Handler> Worker<H> {
         let Some(lane) = self.lanes.get_mut(&entity) else { return };
         let Some(front) = lane.queue.front() else { return };
         let (slot, index, lease) = (front.slot, front.delivery.event.index(), front.delivery.lease.clone());
-        let same = |event: &&Dispatched| event.slot == slot && event.delivery.lease.is_some() == lease.is_some();
+        let same = |event: &&Dispatched| event.slot == slot && event.delivery.lease == lease;
         let arrivals: Vec<Arrival> = lane
             .queue
             .iter()
@@ -317,6 +321,7 @@ impl<H: Handler> Worker<H> {
                 return;
             }
             NotDone::Fenced => self.tell(FromWorker::Fenced { slot }),
+            NotDone::Unavailable(why) => self.tell(FromWorker::Stopped { slot, index, why }),
             NotDone::Log(error) => {
                 let why = crate::error_text(&error);
                 self.tell(FromWorker::Stopped { slot, index, why });

@@ -1,0 +1,229 @@
+//! The wrap: a consumer around an existing handler.
+
+use std::{
+    fmt,
+    future::Future,
+    sync::{Arc, Mutex, OnceLock, PoisonError},
+};
+
+use crate::{
+    ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator, RetryPolicy, RunError,
+    Stats, StreamName, Timeouts,
+    engine::{
+        conductor::Conductor,
+        core::{Core, Parts},
+    },
+    relay::Relay,
+    stats::Counters,
+    stopped::Stopped,
+};
+
+/// Wraps a handler so that a failing event never lets a later event of its entity overtake it.
+///
+/// ```
+/// # #[tokio::main(flavor = "current_thread")]
+/// # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+/// use ordered_consumer::{Event, MemoryFailureLog, OrderedConsumer, in_memory_broker::InMemoryBroker};
+///
+/// async fn charge(event: Event) -> Result<(), std::io::Error> {
+///     println!("charging for {event}");
+///     Ok(())
+/// }
+///
+/// let broker = InMemoryBroker::new();
+/// broker.create_topic("orders", 3)?;
+/// broker.publish("orders", "order-1", "paid")?;
+/// broker.close_topic("orders")?;
+///
+/// let consumer = OrderedConsumer::new("billing", charge, MemoryFailureLog::new());
+/// consumer.run(broker.subscribe("billing", &["orders"])?).await?;
+/// assert_eq!(consumer.stats().handled, 1);
+/// # Ok(())
+/// # }
+/// ```
+///
+/// A consumer belongs to the tokio runtime in which it is first used: its writes are made by tasks there.
+pub struct OrderedConsumer<H> {
+    name: Result<ConsumerName, NameError>,
+    policy: RetryPolicy,
+    limits: Limits,
+    timeouts: Timeouts,
+    log: Arc<dyn FailureLog>,
+    publisher: Option<Arc<dyn EventPublisher>>,
+    pub(crate) shared: Arc<Shared>,
+    handler: Mutex<Option<H>>,
+    core: OnceLock<Arc<Core<H>>>,
+}
+
+/// What outlives a consumer's start, and what its operators use.
+#[derive(Debug, Default)]
+pub(crate) struct Shared {
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) stopped: Arc<Stopped>,
+    pub(crate) due: Arc<crate::engine::due::Due>,
+}
+
+impl<H: Handler> OrderedConsumer<H> {
+    /// Wraps a handler under a consumer's name, with the failure log that keeps what fails and what is held.
+    ///
+    /// The name (1 to 255 bytes without control characters) is the consumer's group: every row in the failure log
+    /// belongs to it, and consumers of different names do not see each other. One that cannot be used is refused when
+    /// the consumer is first used.
+    pub fn new(name: impl AsRef<str>, handler: H, failures: impl FailureLog) -> Self {
+        Self {
+            name: ConsumerName::new(name),
+            policy: RetryPolicy::default(),
+            limits: Limits::default(),
+            timeouts: Timeouts::default(),
+            log: Arc::new(failures),
+            publisher: None,
+            shared: Arc::default(),
+            handler: Mutex::new(Some(handler)),
+            core: OnceLock::new(),
+        }
+    }
+
+    /// When failed events are tried again, and when they park. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_retry_policy(mut self, policy: RetryPolicy) -> Self {
+        self.policy = policy;
+        self
+    }
+
+    /// What the consumer may use at most. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_limits(mut self, limits: Limits) -> Self {
+        self.limits = limits;
+        self
+    }
+
+    /// How long the consumer waits. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_timeouts(mut self, timeouts: Timeouts) -> Self {
+        self.timeouts = timeouts;
+        self
+    }
+
+    /// Sends released events back through the broker. Without it they come back inside this process. Set before the
+    /// consumer is first used.
+    #[must_use]
+    pub fn with_publisher(mut self, publisher: impl EventPublisher) -> Self {
+        self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// Consumes a source until it ends or fails; its retries run beside it.
+    ///
+    /// Dropping the future is a crash: running handlers are dropped, what was not settled is delivered again, and
+    /// nothing acknowledged is lost. To stop in good order, use [`run_until`](Self::run_until).
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run(&self, source: impl EventSource) -> Result<(), RunError> {
+        self.run_until(source, std::future::pending()).await
+    }
+
+    /// As [`run`](Self::run), until `shutdown` is ready: then nothing new begins, running handlers get
+    /// [`Timeouts::drain`] to end and are dropped after it, what is done is settled, and the source is closed.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run_until<S: EventSource>(
+        &self,
+        source: S,
+        shutdown: impl Future<Output = ()> + Send,
+    ) -> Result<(), RunError> {
+        let core = self.start()?;
+        // Whoever cannot keep a failure must not begin.
+        core.log.totals(&core.name).await?;
+        tracing::info!(
+            consumer = %core.name,
+            source = source.describe(),
+            sharing = ?source.sharing(),
+            failure_log = core.log.describe(),
+            way_back = core.publisher.as_ref().map_or_else(|| "in-process".to_owned(), |publisher| publisher.describe()),
+            running_max = core.limits.running_max,
+            held_events_max = core.limits.held_events_max,
+            held_bytes_max = core.limits.held_bytes_max,
+            retries = %core.policy,
+            "the consumer starts"
+        );
+        Conductor::new(core, source).run(shutdown).await
+    }
+
+    /// Runs only the retries, until `shutdown` is ready: for those who call [`process`](Self::process) from a loop of
+    /// their own. Several at once, in any number of processes, are safe.
+    ///
+    /// # Errors
+    /// [`RunError`].
+    pub async fn run_retries_until(&self, shutdown: impl Future<Output = ()> + Send) -> Result<(), RunError> {
+        let core = self.start()?;
+        core.log.totals(&core.name).await?;
+        let (stop, told) = tokio::sync::mpsc::unbounded_channel();
+        let (settle, _settled) = tokio::sync::mpsc::unbounded_channel();
+        let stopping = async {
+            shutdown.await;
+            // The relay ends by itself when nobody can tell it anything any more.
+            drop(stop);
+        };
+        tokio::join!(Relay::new(core, told, settle).run(), stopping);
+        Ok(())
+    }
+
+    /// What this consumer has counted in this process.
+    #[must_use]
+    pub fn stats(&self) -> Stats {
+        self.shared.counters.snapshot()
+    }
+
+    /// Streams that wait for an operator, because one of their events cannot be taken or because they are not what
+    /// they were, each with why and what to do.
+    #[must_use]
+    pub fn stopped_streams(&self) -> Vec<(StreamName, String)> {
+        self.shared.stopped.all()
+    }
+
+    /// What an operator can ask and do; `by` is who, for the audit.
+    ///
+    /// # Errors
+    /// [`NameError`] if the consumer's name cannot be used.
+    pub fn operator(&self, by: impl AsRef<str>) -> Result<Operator, NameError> {
+        let operator = Operator::new(Arc::clone(&self.log), self.name.clone()?, by);
+        Ok(operator.waking(Arc::clone(&self.shared.due)))
+    }
+
+    /// Starts the consumer's batchers, the first time.
+    pub(crate) fn start(&self) -> Result<Arc<Core<H>>, RunError> {
+        let name = self.name.clone()?;
+        // One at a time, so that the handler is taken once.
+        let mut handler = self.handler.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(core) = self.core.get() {
+            return Ok(Arc::clone(core));
+        }
+        let Some(handler) = handler.take() else {
+            return Err(RunError::Internal { source: "the consumer could not be started before".into() });
+        };
+        let parts = Parts {
+            name,
+            handler,
+            policy: self.policy.clone(),
+            limits: self.limits.clone(),
+            timeouts: self.timeouts.clone(),
+            log: Arc::clone(&self.log),
+            publisher: self.publisher.as_ref().map(Arc::clone),
+            shared: Arc::clone(&self.shared),
+        };
+        let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;
+        Ok(Arc::clone(self.core.get_or_init(|| Arc::new(core))))
+    }
+}
+
+impl<H> fmt::Debug for OrderedConsumer<H> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("OrderedConsumer")
+            .field("name", &self.name)
+            .field("failure_log", &self.log)
+            .field("limits", &self.limits)
+            .finish_non_exhaustive()
+    }
+}

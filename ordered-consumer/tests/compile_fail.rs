@@ -1,0 +1,11 @@
+//! What the compiler says about a wrong handler must tell how to write a right one.
+//!
+//! The expected texts are those of the toolchain in `rust-toolchain.toml`; after a change of it, look at the new ones
+//! and write them down by `TRYBUILD=overwrite cargo test -p ordered-consumer --test compile_fail`.
+
+#[test]
+fn a_wrong_handler_gets_a_message_that_tells_how_to_write_a_right_one() {
+    let cases = trybuild::TestCases::new();
+    cases.pass("tests/compile_fail/right_handlers.rs");
+    cases.compile_fail("tests/compile_fail/wrong_*.rs");
+}
