@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator, RetryPolicy, RunError,
-    Stats, StreamName, Timeouts,
+    ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator, RetryPolicy,
+    RunError, Stats, StreamName, Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},

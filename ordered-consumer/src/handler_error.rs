@@ -73,6 +73,12 @@ fn boxed<E: Into<BoxError> + 'static>(error: E) -> BoxError {
 }
 
 impl HandlerError {
+    /// The same failure under a class of the engine's own, such as `panic`.
+    pub(crate) fn with_class(mut self, class: &'static str) -> Self {
+        self.content.class = class;
+        self
+    }
+
     fn of<E: Into<BoxError> + 'static>(kind: FailureKind, error: E) -> Self {
         Self { content: Box::new(Content { kind, class: type_name::<E>(), error: boxed(error) }) }
     }

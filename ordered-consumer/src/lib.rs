@@ -9,6 +9,7 @@ mod error_chain;
 mod event;
 mod event_builder;
 mod event_error;
+mod explain;
 mod failure_log;
 mod failure_log_arc;
 mod failure_log_error;

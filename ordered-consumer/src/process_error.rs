@@ -119,6 +119,16 @@ pub enum ProcessError {
         /// Which limit.
         limit: LimitReached,
     },
+    /// An earlier event of its entity in the same batch is not done with, so this one was not begun.
+    #[error(
+        "{event} was not begun, because the earlier {earlier} of its entity is not done with; process both again"
+    )]
+    EarlierNotDone {
+        /// The event.
+        event: EventPlace,
+        /// The earlier one.
+        earlier: EventPlace,
+    },
     /// The consumer is being shut down, and takes no events any more.
     #[error("{event} came while the consumer is shutting down; it is delivered again to whoever comes next")]
     ShuttingDown {
@@ -139,6 +149,7 @@ impl ProcessError {
             | Self::Unavailable { event, .. }
             | Self::FailureLog { event, .. }
             | Self::Fenced { event }
+            | Self::EarlierNotDone { event, .. }
             | Self::DeadlinePassed { event }
             | Self::Full { event, .. }
             | Self::ShuttingDown { event } => Some(event),
@@ -154,6 +165,7 @@ impl ProcessError {
             Self::FailureLog { source, .. } => source.is_transient(),
             Self::BadEvent { .. }
             | Self::Fenced { .. }
+            | Self::EarlierNotDone { .. }
             | Self::DeadlinePassed { .. }
             | Self::ShuttingDown { .. }
             | Self::Name(_) => false,

@@ -13,7 +13,8 @@ use tokio::{
 use super::persist::persist;
 
 use crate::{
-    Answer, Answers, BATCH_REQUESTS_MAX, ConsumerName, FailureLog, FailureLogError, GateKey, Request, Timestamp,
+    Answer, Answers, BATCH_REQUESTS_MAX, ConsumerName, FailureLog, FailureLogError, GateKey, Request,
+    Timestamp,
     gate::{Input, Settings},
     stats::Counters,
 };
@@ -127,7 +128,8 @@ fn gather(waiting: &mut VecDeque<Queued>) -> (Vec<Request>, Vec<Sender>) {
     let (mut events, mut bytes, mut left) = (0, 0, VecDeque::new());
     for queued in waiting.drain(..) {
         let (more, size) = weight(&queued.request.input);
-        let fits = requests.is_empty() || (events + more <= BATCH_EVENTS_MAX && bytes + size <= BATCH_BYTES_MAX);
+        let fits =
+            requests.is_empty() || (events + more <= BATCH_EVENTS_MAX && bytes + size <= BATCH_BYTES_MAX);
         // A gate that must wait keeps its key taken, so that its later requests do not overtake.
         let free = keys.insert(queued.request.key.clone());
         if fits && free && requests.len() < BATCH_REQUESTS_MAX {

@@ -35,7 +35,10 @@ pub(crate) type Step<H, S> = Box<dyn FnOnce(&mut Conductor<H, S>) -> After + Sen
 pub(crate) enum After {
     Nothing,
     /// Have the broker confirm the assignment, then raise the generation from this one.
-    Confirm { slot: u64, generation: u64 },
+    Confirm {
+        slot: u64,
+        generation: u64,
+    },
 }
 
 /// See the module.

@@ -10,10 +10,11 @@ use super::{
     due::Due,
     fingerprint::FingerprintKey,
     solo::Solo,
+    turns::Turns,
 };
 use crate::{
-    ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, Timeouts, gate::ClaimToken, gate::Settings,
-    consumer::Shared, limits, stats::Counters, stopped::Stopped,
+    ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, Timeouts, consumer::Shared,
+    gate::ClaimToken, gate::Settings, limits, stats::Counters, stopped::Stopped,
 };
 
 /// One consumer's configuration, handler and handles, shared by its workers, its retries and its callers.
@@ -33,6 +34,8 @@ pub(crate) struct Core<H> {
     pub(crate) retries: Batcher,
     pub(crate) fingerprints: FingerprintKey,
     pub(crate) solo: Solo,
+    /// Turns of entities among calls to `process`.
+    pub(crate) turns: Turns,
     pub(crate) due: Arc<Due>,
     pub(crate) stopped: Arc<Stopped>,
     tokens: Tokens,
@@ -82,6 +85,7 @@ impl<H> Core<H> {
             retries,
             fingerprints,
             solo,
+            turns: Turns::default(),
             due: Arc::clone(&shared.due),
             stopped: Arc::clone(&shared.stopped),
             tokens: Tokens::new()?,

@@ -25,7 +25,12 @@ pub(crate) enum Ran {
 }
 
 /// Runs the handler on the event. Quiet handlers, which never wait, pay for no timer.
-pub(crate) async fn run<H: Handler>(handler: &H, event: Event, timeout: Duration, lease: Option<&Lease>) -> Ran {
+pub(crate) async fn run<H: Handler>(
+    handler: &H,
+    event: Event,
+    timeout: Duration,
+    lease: Option<&Lease>,
+) -> Ran {
     // The call itself may panic, as well as any poll and the drop.
     let running = AssertUnwindSafe(async move { handler.handle(event).await }).catch_unwind();
     let mut running = pin!(Some(running));
@@ -89,6 +94,7 @@ impl Limit<'_> {
 
 fn panicked(what: &str, panic: &(dyn Any + Send)) -> HandlerError {
     let text = panic.downcast_ref::<&str>().copied();
-    let text = text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text");
+    let text =
+        text.or_else(|| panic.downcast_ref::<String>().map(String::as_str)).unwrap_or("without a text");
     HandlerError::from(format!("{what}: {text}")).with_class("panic")
 }

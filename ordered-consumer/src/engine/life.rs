@@ -7,7 +7,8 @@ use super::{
     stream_state::StreamState,
 };
 use crate::{
-    Answer, Delivery, Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Lease, Outcome, Request, Timestamp,
+    Answer, Delivery, Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Lease, Outcome,
+    Request, Timestamp,
     event::Context,
     gate::{Arrival, FenceRefusal, Guard, Input, Logged, ParkCause, Reply, Verdict},
 };
@@ -35,7 +36,11 @@ impl From<FenceRefusal> for NotDone {
 }
 
 /// Writes for an event of this stream, for as long as its caller waits; what was handed over is written anyway.
-async fn ask<H>(core: &Core<H>, stream: &StreamState, request: Request) -> Result<(Answer, Timestamp), NotDone> {
+async fn ask<H>(
+    core: &Core<H>,
+    stream: &StreamState,
+    request: Request,
+) -> Result<(Answer, Timestamp), NotDone> {
     let asked = core.main.ask(request);
     let answered = match stream.patience {
         None => asked.await,
@@ -154,8 +159,8 @@ pub(crate) async fn handle<H: Handler>(
 fn begin_outage<H>(core: &Core<H>, stream: &StreamState, event: &Event, error: &HandlerError) {
     if stream.outage.begin() {
         core.counters.outages.add(1);
-        let error = crate::display_safe(&error.text());
-        tracing::warn!(consumer = %core.name, %event, error = %error, "what the handler needs is unavailable; the stream pauses and probes");
+        let text = error.text();
+        tracing::warn!(consumer = %core.name, %event, error = %crate::display_safe(&text), "what the handler needs is unavailable; the stream pauses and probes");
     }
 }
 

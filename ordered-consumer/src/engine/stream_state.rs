@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, PoisonError,
-        atomic::{AtomicBool, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -36,6 +36,8 @@ pub(crate) struct StreamState {
     clock: Mutex<Option<(Timestamp, Instant)>>,
     /// How long a caller waits for the failure log and for what its handler needs; none: for as long as it takes.
     pub(crate) patience: Option<Duration>,
+    /// For callers of `process`: so many events from here on are suspect. Workers are told event by event.
+    pub(crate) suspects_left: AtomicU64,
 }
 
 impl StreamState {
@@ -61,6 +63,7 @@ impl StreamState {
             gone: AtomicBool::new(false),
             clock: Mutex::default(),
             patience: None,
+            suspects_left: AtomicU64::new(0),
         }
     }
 
@@ -74,7 +77,14 @@ impl StreamState {
 
     /// Whether nothing of the stream may start any more.
     pub(crate) fn is_gone(&self) -> bool {
-        self.gone.load(Ordering::Acquire) || self.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+        self.gone.load(Ordering::Acquire)
+            || self.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+    }
+
+    /// Whether the next event is suspect; counts it.
+    pub(crate) fn take_suspect(&self) -> bool {
+        let less = |left: u64| left.checked_sub(1);
+        self.suspects_left.fetch_update(Ordering::AcqRel, Ordering::Acquire, less).is_ok()
     }
 
     pub(crate) fn knows_clock(&self) -> bool {

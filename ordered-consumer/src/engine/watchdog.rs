@@ -60,7 +60,12 @@ pub(crate) struct Watchdog {
 }
 
 impl Watchdog {
-    pub(crate) fn start(workers: usize, limit: Duration, name: ConsumerName, counters: Arc<Counters>) -> Self {
+    pub(crate) fn start(
+        workers: usize,
+        limit: Duration,
+        name: ConsumerName,
+        counters: Arc<Counters>,
+    ) -> Self {
         let polled: Vec<Arc<Polled>> = (0..workers).map(|_| Arc::default()).collect();
         let watchdog = Self { stop: Arc::default(), polled, start: Instant::now() };
         let (stop, polled, start) = (Arc::clone(&watchdog.stop), watchdog.polled.clone(), watchdog.start);

@@ -55,13 +55,25 @@ pub(crate) struct Done {
 pub(crate) enum FromWorker {
     Done(Vec<Done>),
     /// A write was refused: the stream is somebody else's, or must be taken over again.
-    Fenced { slot: u64 },
+    Fenced {
+        slot: u64,
+    },
     /// The failure log refuses an event for good: its stream cannot go on.
-    Stopped { slot: u64, index: Index, why: String },
+    Stopped {
+        slot: u64,
+        index: Index,
+        why: String,
+    },
     /// Whether an entity of the stream waits for a limit on what is held.
-    Limited { slot: u64, limited: bool },
+    Limited {
+        slot: u64,
+        limited: bool,
+    },
     /// Nothing of a revoked assignment runs any more; `clean`, if nothing had to be dropped.
-    Drained { slot: u64, clean: bool },
+    Drained {
+        slot: u64,
+        clean: bool,
+    },
 }
 
 /// A worker's and a stream's handles in one allocation, so that events do not contend for them with other workers.

@@ -124,7 +124,7 @@ impl Group {
             lost: None,
         });
         let position = partition.position_after(at.committed);
-        Some(AssignedStream { assignment, identity: Some(at.identity.clone()), position })
+        Some(AssignedStream { assignment, identity: Some(at.identity.clone()), position, lease: None })
     }
 
     /// Asks a stream of its owner; the caller tells it.

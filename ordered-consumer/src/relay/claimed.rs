@@ -9,7 +9,8 @@ use tokio::{
 
 use super::Stopping;
 use crate::{
-    Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate, Timestamp,
+    Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate,
+    Timestamp,
     engine::{
         core::Core,
         guarded::{self, Ran},
@@ -98,7 +99,11 @@ fn refuse<H>(core: &Core<H>, key: &GateKey, error: &FailureLogError) {
 }
 
 /// Runs the handler while the claim is renewed beside it; drops it before a deadline that could not be moved.
-async fn run<H: Handler>(core: &Core<H>, claimed: &Claimed, mut stopping: watch::Receiver<Stopping>) -> Outcome {
+async fn run<H: Handler>(
+    core: &Core<H>,
+    claimed: &Claimed,
+    mut stopping: watch::Receiver<Stopping>,
+) -> Outcome {
     core.counters.retried.add(1);
     let grant = claimed.grant;
     let timeout = core.settings.claim_timeout;

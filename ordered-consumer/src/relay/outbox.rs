@@ -1,10 +1,7 @@
 //! Publishing what is released, in order.
 
 use super::Ended;
-use crate::{
-    EventPublisher, Index, PublishError, ReleasedEvent, TakenGate,
-    engine::{core::Core},
-};
+use crate::{EventPublisher, Index, PublishError, ReleasedEvent, TakenGate, engine::core::Core};
 
 /// Events read and published at once.
 const PAGE_EVENTS: u32 = 100;
@@ -17,7 +14,8 @@ pub(super) async fn publish<H>(core: &Core<H>, publisher: &dyn EventPublisher, t
     let (head, released) = (taken.taken.head, taken.taken.released);
     let mut from = head;
     loop {
-        let page = core.log.held_events(&core.name, &taken.key, (from, released), PAGE_EVENTS, PAGE_BYTES).await;
+        let page =
+            core.log.held_events(&core.name, &taken.key, (from, released), PAGE_EVENTS, PAGE_BYTES).await;
         let events = match page {
             Ok(events) => events,
             Err(error) => {

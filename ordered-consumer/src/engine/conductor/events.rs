@@ -71,7 +71,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     state.set_clock(now);
                     for waiting in &mut received {
                         let place = entities.binary_search(waiting.delivery.event.entity());
-                        waiting.gated = place.ok().and_then(|place| gated.get(place)).copied().unwrap_or(true);
+                        waiting.gated =
+                            place.ok().and_then(|place| gated.get(place)).copied().unwrap_or(true);
                     }
                     None
                 }
@@ -132,7 +133,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             || self.over_total
             || matches!(intake.phase, Phase::Stopped | Phase::Leaving);
         // Not at the first event that is done, lest the source be asked for one event at a time.
-        let roomy = !full && !over(intake.buffered.saturating_mul(2), intake.buffered_bytes.saturating_mul(2));
+        let roomy =
+            !full && !over(intake.buffered.saturating_mul(2), intake.buffered_bytes.saturating_mul(2));
         if full && !intake.paused {
             intake.paused = true;
             self.source.pause(&intake.stream.assignment);

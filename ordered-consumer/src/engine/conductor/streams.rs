@@ -183,7 +183,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     pub(super) fn drop_overdue(&mut self) {
         let now = Instant::now();
         let workers = self.workers.len();
-        let overdue = self.intakes.iter_mut().filter(|(_, intake)| intake.drop_at.is_some_and(|at| at <= now));
+        let overdue =
+            self.intakes.iter_mut().filter(|(_, intake)| intake.drop_at.is_some_and(|at| at <= now));
         let mut slots = Vec::new();
         for (slot, intake) in overdue {
             intake.drop_at = None;
@@ -247,6 +248,8 @@ async fn let_go_of<H>(core: &Core<H>, stream: &StreamName, report: &Settle) {
         Ok(Err(error)) => {
             tracing::warn!(%stream, error = crate::error_text(&error), "the failure log was not told that the stream is let go of");
         }
-        Err(_) => tracing::warn!(%stream, "the failure log was not told in time that the stream is let go of"),
+        Err(_) => {
+            tracing::warn!(%stream, "the failure log was not told in time that the stream is let go of")
+        }
     }
 }

@@ -1,6 +1,11 @@
 //! Starting and ending the turns of entities.
 
-use std::{future::Future, pin::Pin, sync::Arc, task::{Context, Poll, Waker}};
+use std::{
+    future::Future,
+    pin::Pin,
+    sync::Arc,
+    task::{Context, Poll, Waker},
+};
 
 use super::{Ended, FromWorker, Running, Worker};
 use crate::{
@@ -151,8 +156,7 @@ impl<H: Handler> Worker<H> {
         let (event, lease) = (event.delivery.event.clone(), event.delivery.lease.clone());
         let index = event.index();
         let life = Box::pin(async move {
-            let handled =
-                life::handle(&station.core, &station.stream, entity, &event, lease.as_ref()).await;
+            let handled = life::handle(&station.core, &station.stream, entity, &event, lease.as_ref()).await;
             Ended::Handled(handled)
         });
         Some(Running { slot, entity, index, life: Some(life), watched: Arc::clone(&self.watched) })
