@@ -47,6 +47,7 @@ impl Queue {
                 assignment,
                 identity,
                 position: None,
+                lease: None,
             }]));
         }
         consumer.copies_first = !consumer.copies_first;

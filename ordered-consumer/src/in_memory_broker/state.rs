@@ -200,11 +200,12 @@ impl State {
         let latency = self.latency;
         let turn = self.with_group(group, |group, topics, now| {
             let Some(member) = group.members.get_mut(&id) else { return gone() };
+            member.is_heard(now, group.options.session_timeout);
             if let Some(at) = member.ready_at.filter(|at| *at > now) {
-                return Turn::WaitUntil([Some(at), group.next_alarm()].into_iter().flatten().min());
+                return Turn::WaitUntil([Some(at), group.next_alarm(id)].into_iter().flatten().min());
             }
             let Some(message) = group.next_for(id, topics, now) else {
-                return Turn::WaitUntil(group.next_alarm());
+                return Turn::WaitUntil(group.next_alarm(id));
             };
             if let Some(member) = group.members.get_mut(&id) {
                 member.ready_at = (!latency.is_zero()).then(|| later(now, latency));

@@ -4,7 +4,10 @@
     reason = "a fault concerns few variants, and leaves the rest alone"
 )]
 
-use std::{collections::BTreeMap, mem};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
 
 use async_trait::async_trait;
 use ordered_consumer::{
@@ -28,6 +31,8 @@ pub(super) enum Fault {
     SettlesForOldAssignments,
     /// Says yes whatever it is asked.
     ConfirmsEverything,
+    /// Remembers that it has confirmed a stream, and goes on with it.
+    ConfirmsFromMemory,
     /// Confirms by itself.
     DeliversUnconfirmed,
     /// Releases what it is asked to release without waiting for the engine.
@@ -57,11 +62,12 @@ pub(super) struct Broken {
     broker: InMemoryBroker,
     fault: Fault,
     delivered: BTreeMap<u64, Vec<Delivery>>,
+    confirmed: BTreeSet<u64>,
 }
 
 impl Broken {
     pub(super) fn new(inner: Box<dyn EventSource>, broker: &InMemoryBroker, fault: Fault) -> Self {
-        Self { inner, broker: broker.clone(), fault, delivered: BTreeMap::new() }
+        Self { inner, broker: broker.clone(), fault, delivered: BTreeMap::new(), confirmed: BTreeSet::new() }
     }
 
     fn all(assignment: &Assignment, deliveries: &[Delivery]) -> Settlement {
@@ -144,6 +150,9 @@ impl EventSource for Broken {
     }
 
     async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
+        if self.fault == Fault::ConfirmsFromMemory && !self.confirmed.insert(assignment.epoch) {
+            return Ok(true);
+        }
         let confirmed = self.inner.confirm(assignment).await?;
         Ok(confirmed || self.fault == Fault::ConfirmsEverything)
     }

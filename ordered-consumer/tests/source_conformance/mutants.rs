@@ -53,6 +53,8 @@ mutants! {
     settling_for_old_assignments_is_found:
         Owned SettlesForOldAssignments breaks a_settlement_of_an_assignment_that_is_gone_is_dropped;
     confirming_everything_is_found: Owned ConfirmsEverything breaks a_released_assignment_is_not_confirmed;
+    confirming_from_memory_is_found:
+        Owned ConfirmsFromMemory breaks a_stream_confirmed_again_begins_at_the_first_unsettled;
     delivering_unconfirmed_is_found:
         Owned DeliversUnconfirmed breaks nothing_comes_before_the_assignment_is_confirmed;
     releasing_at_once_is_found: Owned ReleasesAtOnce breaks a_stream_is_handed_on_only_once_it_is_released;

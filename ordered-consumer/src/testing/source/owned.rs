@@ -53,6 +53,23 @@ pub async fn an_assignment_that_is_not_is_not_confirmed(mut fixture: Box<dyn Sou
     assert!(!reader.confirms(&other).await);
 }
 
+/// A stream that must be taken over again is confirmed again, and then nothing unsettled is left out.
+pub async fn a_stream_confirmed_again_begins_at_the_first_unsettled(mut fixture: Box<dyn SourceFixture>) {
+    let mut published = Vec::new();
+    for number in 0..4 {
+        published.push(fixture.publish("a", &number.to_string()).await);
+    }
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(4).await;
+    reader.settle_through(&received[..2]);
+    reader.wait_for_settled(received[1].index()).await;
+    reader.confirm_all().await;
+    let again = reader.read_all(&published[2..]).await;
+    assert!(again[0].index() <= published[2].1);
+    reader.settle_through(&again);
+    reader.wait_for_settled(published[3].1).await;
+}
+
 /// Two members: the first has both streams and is asked for one of them, of which this gives the events.
 async fn asked_for_one(
     fixture: &mut dyn SourceFixture,

@@ -75,7 +75,7 @@ impl Reader {
         self.confirms = false;
     }
 
-    /// Confirms whatever is assigned, from now on too.
+    /// Confirms whatever is assigned, again if need be, and whatever will be.
     pub async fn confirm_all(&mut self) {
         self.confirms = true;
         let assigned: Vec<Assignment> =
@@ -87,9 +87,10 @@ impl Reader {
 
     async fn confirm_one(&mut self, assignment: &Assignment) {
         if self.confirms(assignment).await
-            && let Some((_, confirmed, _)) = self.assigned.get_mut(&assignment.epoch)
+            && let Some((_, confirmed, last)) = self.assigned.get_mut(&assignment.epoch)
         {
-            *confirmed = true;
+            // Confirmed again, it begins again.
+            (*confirmed, *last) = (true, None);
         }
     }
 

@@ -113,6 +113,7 @@ macro_rules! __source_rules {
             nothing_past_the_watermark_is_settled,
             a_settled_watermark_is_confirmed,
             an_assignment_that_is_not_is_not_confirmed,
+            a_stream_confirmed_again_begins_at_the_first_unsettled,
             a_stream_is_handed_on_only_once_it_is_released,
             a_settlement_of_an_assignment_that_is_gone_is_dropped,
             a_released_assignment_is_not_confirmed,
