@@ -37,6 +37,8 @@ mod source;
 mod stats;
 mod stopped;
 mod stream_guard;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 
 pub use clock::Clock;
