@@ -22,6 +22,8 @@ mod retry_policy;
 mod retry_policy_display;
 mod retry_schedule;
 mod source;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 
 pub use clock::Clock;
