@@ -14,17 +14,17 @@ mod rules;
 
 pub mod batches;
 pub mod claims;
-// pub mod decisions;
+pub mod decisions;
 pub mod guards;
 pub mod holding;
 pub mod limits;
-// pub mod lists;
-// pub mod operators;
+pub mod lists;
+pub mod operators;
 pub mod relays;
 pub mod runs;
-// pub mod separation;
-// pub mod streams;
-// pub mod tombstones;
+pub mod separation;
+pub mod streams;
+pub mod tombstones;
 pub mod versions;
 
 pub use bench::Bench;

@@ -89,6 +89,12 @@ macro_rules! __failure_log_rules {
             claims::a_result_counts_once,
             claims::tokens_that_differ_in_one_bit_are_different,
             claims::a_renewed_claim_lasts,
+            decisions::a_replay_forgets_what_was_settled_and_every_tombstone,
+            decisions::a_new_stream_sets_the_old_one_apart,
+            decisions::an_owner_from_before_a_decision_is_refused,
+            decisions::a_decision_made_again_changes_nothing_more,
+            decisions::a_decision_is_about_one_stream_of_one_consumer,
+            decisions::a_decision_is_written_down,
             guards::a_failure_is_refused_under_a_stale_generation,
             guards::a_hold_is_refused_under_a_stale_generation,
             guards::nobody_writes_under_a_generation_that_there_is_not,
@@ -110,6 +116,29 @@ macro_rules! __failure_log_rules {
             limits::held_events_are_limited_exactly,
             limits::held_bytes_are_limited_exactly,
             limits::a_failure_is_never_limited,
+            lists::every_gate_of_a_stream_is_found_page_by_page,
+            lists::operators_pauses_and_parks_are_found_alone,
+            lists::which_of_these_are_gated_is_answered_in_order,
+            lists::gates_are_listed_by_everything_that_is_asked,
+            lists::a_list_is_read_page_by_page,
+            lists::totals_count_what_is_there,
+            lists::held_events_are_read_within_their_bounds,
+            lists::reading_changes_nothing,
+            operators::an_operator_who_has_not_seen_the_gate_as_it_is_is_refused,
+            operators::while_the_head_runs_only_park_and_pause_are_taken,
+            operators::a_request_made_again_returns_its_first_outcome,
+            operators::a_request_made_for_another_entity_is_another_request,
+            operators::a_skipped_head_is_resolved_without_a_run,
+            operators::a_discard_ends_with_the_last_logged_event,
+            operators::an_edited_head_runs_as_edited_and_its_original_is_a_duplicate,
+            operators::a_head_can_be_edited_to_no_payload,
+            operators::a_retry_lets_a_parked_head_begin_anew,
+            operators::what_comes_to_a_paused_entity_is_held_until_it_is_resumed,
+            operators::a_failure_of_a_paused_entity_stays_parked,
+            operators::a_pause_that_held_nothing_leaves_nothing_behind,
+            operators::an_action_without_an_object_is_refused,
+            operators::every_action_leaves_a_line_in_the_audit,
+            operators::the_audit_knows_every_action,
             relays::a_taken_gate_is_not_found_by_a_second_relay,
             relays::relays_at_the_same_time_never_take_one_gate_twice,
             relays::a_published_event_that_does_not_come_back_is_found_again,
@@ -130,9 +159,60 @@ macro_rules! __failure_log_rules {
             runs::a_run_given_back_does_not_count,
             runs::a_park_sticks_whatever_a_late_run_reports,
             runs::an_ignored_event_is_resolved_and_written_down,
+            separation::consumers_do_not_see_each_other,
+            separation::streams_stay_apart,
+            separation::entities_stay_apart_whatever_their_keys,
+            separation::names_stay_apart_whatever_is_in_them,
+            streams::a_takeover_raises_only_from_what_was_read,
+            streams::of_takeovers_at_the_same_time_one_wins,
+            streams::a_takeover_returns_the_record_as_it_was_and_as_it_is,
+            streams::what_is_settled_never_goes_back,
+            streams::a_takeover_stops_when_the_stream_is_another,
+            streams::a_takeover_stops_when_the_position_went_back,
+            streams::every_consumer_and_stream_has_a_record_of_its_own,
+            tombstones::a_tombstone_goes_once_its_stream_is_settled_past_it,
+            tombstones::a_tombstone_goes_when_it_is_older_than_the_queue_keeps_messages,
+            tombstones::only_tombstones_without_conflicts_go,
+            tombstones::tombstones_go_a_few_at_a_time,
+            tombstones::tombstones_of_other_streams_and_consumers_stay,
+            tombstones::an_entity_that_fails_again_is_no_tombstone,
             versions::a_hold_changes_no_version,
             versions::a_version_is_never_given_twice,
             versions::a_gate_that_comes_again_has_a_new_version,
         }
     };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn every_rule_that_is_written_is_in_the_list() {
+        let themes = [
+            include_str!("batches.rs"),
+            include_str!("claims.rs"),
+            include_str!("decisions.rs"),
+            include_str!("guards.rs"),
+            include_str!("holding.rs"),
+            include_str!("limits.rs"),
+            include_str!("lists.rs"),
+            include_str!("operators.rs"),
+            include_str!("relays.rs"),
+            include_str!("runs.rs"),
+            include_str!("separation.rs"),
+            include_str!("streams.rs"),
+            include_str!("tombstones.rs"),
+            include_str!("versions.rs"),
+        ];
+        let mut written: Vec<&str> = themes
+            .iter()
+            .flat_map(|theme| theme.split("\npub async fn ").skip(1))
+            .filter_map(|rule| rule.split('(').next())
+            .collect();
+        let mut listed: Vec<&str> = rules().iter().map(|rule| rule.name).collect();
+        written.sort_unstable();
+        listed.sort_unstable();
+        assert_eq!(written, listed);
+    }
 }
