@@ -33,6 +33,7 @@ pub async fn the_lowest_and_the_highest_index_are_legal(bench: &Bench) {
     for (name, index) in [("low", 0), ("high", u128::MAX)] {
         let entity = bench.entity(name);
         entity.fill(&[index]).await;
+        assert_eq!(entity.logged().await, [index]);
         assert_eq!(entity.arrive(&[index]).await, [Verdict::Duplicate], "logged at {index}");
         entity.run_and_resolve(index, 1).await;
         assert_eq!(entity.arrive(&[index]).await, [Verdict::Duplicate], "resolved at {index}");
