@@ -162,7 +162,7 @@ mod tests {
         assert_eq!(told(doubled().unlimited_attempts()), "1 s, 2 s, 4 s, 8 s … up to 5 min, never parks");
         assert_eq!(
             told(RetryPolicy::exponential(SECOND, 1.5).attempts_max(4).max_delay(SECOND * 2)),
-            "1 s, 1.5 s, 2 s, parks after 4 attempts in about 5 s"
+            "1 s, 1.5 s, 2 s, parks after 4 attempts in about 4.5 s"
         );
     }
 
