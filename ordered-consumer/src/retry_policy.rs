@@ -197,10 +197,13 @@ impl RetryPolicy {
         self.immediate.saturating_add(1).min(self.attempts_max)
     }
 
-    /// After how many attempts in all it parks; [`u32::MAX`] when their number is unlimited.
+    /// After how many attempts in all it parks; [`u32::MAX`] when their number is unlimited. A
+    /// [custom](Self::custom) schedule is asked for its end, up to its thousandth delay.
+    ///
+    /// Runs that are lost, perhaps because the event kills its process, park by this number alone.
     #[must_use]
     pub fn attempts_limit(&self) -> u32 {
-        self.attempts_max
+        self.whole().map_or(self.attempts_max, |(attempts, _)| attempts)
     }
 
     /// What the error calls for: what it says itself, or else what [`classify`](Self::classify) says.

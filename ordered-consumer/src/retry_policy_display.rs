@@ -90,7 +90,7 @@ impl RetryPolicy {
 
     /// How many attempts there are, and how long they take together without jitter and the handler's own time; none
     /// when there is no end, or it is not known.
-    fn whole(&self) -> Option<(u32, Duration)> {
+    pub(crate) fn whole(&self) -> Option<(u32, Duration)> {
         let first_delayed = self.immediate.saturating_add(1);
         let mut total = Duration::ZERO;
         if first_delayed >= self.attempts_max {

@@ -75,13 +75,17 @@ fn a_schedule_of_ones_own_decides_alone_and_a_panic_in_it_parks() {
     assert_eq!(next(&policy, 99), Next::Retry(SECOND * 99));
     assert_eq!(next(&policy, 100), Next::Park(ParkCause::Exhausted));
     assert_eq!(next(&policy, 101), Next::Park(ParkCause::Exhausted));
-    assert_eq!(next(&policy.attempts_max(5), 5), Next::Park(ParkCause::Exhausted));
+    assert_eq!(policy.attempts_limit(), 100, "a run that is lost parks by the schedule's own end");
+    let bounded = policy.attempts_max(5);
+    assert_eq!((next(&bounded, 5), bounded.attempts_limit()), (Next::Park(ParkCause::Exhausted), 5));
 }
 
 #[test]
 fn unlimited_attempts_never_park() {
     let policy = RetryPolicy::exponential(SECOND, 2.0).unlimited_attempts().jitter(0.0);
     assert_eq!(next(&policy, u32::MAX), Next::Retry(SECOND * 300));
+    assert_eq!(policy.attempts_limit(), u32::MAX);
+    assert_eq!(RetryPolicy::custom(|_| Some(SECOND)).attempts_limit(), u32::MAX);
 }
 
 #[test]
