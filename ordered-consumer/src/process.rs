@@ -61,7 +61,10 @@ impl<H: Handler> OrderedConsumer<H> {
 fn unstarted(event: &Event, error: RunError) -> ProcessError {
     match error {
         RunError::Name(name) => ProcessError::Name(name),
-        other => ProcessError::FailureLog {
+        other @ (RunError::FailureLog { .. }
+        | RunError::Source { .. }
+        | RunError::TakeOver { .. }
+        | RunError::Internal { .. }) => ProcessError::FailureLog {
             event: EventPlace::from(event),
             source: FailureLogError::Unavailable { doing: "starting the consumer", source: other.into() },
         },

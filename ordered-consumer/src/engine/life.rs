@@ -57,6 +57,7 @@ pub(crate) fn key_of(event: &Event) -> GateKey {
 }
 
 /// Asks the failure log what becomes of events of one entity, all under one lease; holds them where they must be held.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 pub(crate) async fn decide<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
@@ -82,10 +83,6 @@ pub(crate) async fn decide<H: Handler>(
             core.counters.fenced.add(1);
             Err(refusal.into())
         }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "whatever else it is does not belong to the question"
-        )]
         other => Err(NotDone::Log(unexpected(&other))),
     }
 }
@@ -188,6 +185,7 @@ async fn ignore<H: Handler>(
 }
 
 /// Writes the failure into the log. Its entity is in the cache by now, so that nothing overtakes meanwhile.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 async fn file<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
@@ -216,10 +214,6 @@ async fn file<H: Handler>(
             core.counters.fenced.add(1);
             Err(refusal.into())
         }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "whatever else it is does not belong to the question"
-        )]
         other => Err(NotDone::Log(unexpected(&other))),
     }
 }

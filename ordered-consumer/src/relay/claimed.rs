@@ -160,6 +160,7 @@ fn usable(timeout: Duration) -> Duration {
 }
 
 /// Records how a run ended; the claim on the next event, if one was asked for and granted.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 async fn report<H: Handler>(
     core: &Core<H>,
     claimed: Claimed,
@@ -203,10 +204,6 @@ async fn report<H: Handler>(
             tracing::warn!(consumer = %core.name, %event, "a retry's result does not count, because its claim is gone");
             None
         }
-        #[expect(
-            clippy::wildcard_enum_match_arm,
-            reason = "whatever else it is does not belong to the question"
-        )]
         other => {
             refuse(core, &key, &unexpected(&other));
             None
