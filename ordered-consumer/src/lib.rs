@@ -22,6 +22,8 @@ mod retry_policy;
 mod retry_policy_display;
 mod retry_schedule;
 mod source;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod timestamp;
 
 pub use clock::Clock;
@@ -47,6 +49,8 @@ pub use source::{
     AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
     SourceMessage,
 };
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteFailureLog;
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.
