@@ -41,24 +41,30 @@ enum Kind {
 }
 
 fn kind(error: &sqlx::Error) -> Kind {
-    match error {
-        sqlx::Error::Database(database) => {
-            let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(1);
-            // The low byte is the primary code, the rest says where it happened.
-            match code & 0xff {
-                5 | 6 => Kind::Busy,
-                3 | 7 | 8 | 9 | 10 | 13 | 14 | 15 | 22 | 23 => Kind::Environment,
-                11 | 26 => Kind::Damaged,
-                _ => Kind::Refused,
-            }
-        }
+    if let sqlx::Error::Database(database) = error {
+        let code = database.code().and_then(|code| code.parse::<i32>().ok()).unwrap_or(1);
+        // The low byte is the primary code, the rest says where it happened.
+        return match code & 0xff {
+            5 | 6 => Kind::Busy,
+            3 | 7 | 8 | 9 | 10 | 13 | 14 | 15 | 22 | 23 => Kind::Environment,
+            11 | 26 => Kind::Damaged,
+            _ => Kind::Refused,
+        };
+    }
+    let unreadable = matches!(
+        error,
         sqlx::Error::ColumnDecode { .. }
-        | sqlx::Error::ColumnNotFound(_)
-        | sqlx::Error::ColumnIndexOutOfBounds { .. }
-        | sqlx::Error::Decode(_)
-        | sqlx::Error::RowNotFound => Kind::Damaged,
-        sqlx::Error::Encode(_) | sqlx::Error::Configuration(_) => Kind::Refused,
-        _ => Kind::Environment,
+            | sqlx::Error::ColumnNotFound(_)
+            | sqlx::Error::ColumnIndexOutOfBounds { .. }
+            | sqlx::Error::Decode(_)
+            | sqlx::Error::RowNotFound
+    );
+    if unreadable {
+        Kind::Damaged
+    } else if matches!(error, sqlx::Error::Encode(_) | sqlx::Error::Configuration(_)) {
+        Kind::Refused
+    } else {
+        Kind::Environment
     }
 }
 
@@ -99,10 +105,10 @@ pub(super) fn told(error: sqlx::Error, doing: &'static str) -> FailureLogError {
 
 /// What a caller is told when the migrations failed, other than by their version.
 pub(super) fn migration_told(error: MigrateError) -> Trouble {
-    match error {
-        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => Trouble::Sql(error),
-        other => Trouble::Log(corrupt(format!("its migrations: {other}"))),
+    if let MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) = error {
+        return Trouble::Sql(error);
     }
+    Trouble::Log(corrupt(format!("its migrations: {error}")))
 }
 
 /// The log has something that this program cannot have written.
