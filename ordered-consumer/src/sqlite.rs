@@ -2,6 +2,7 @@
 
 mod address;
 mod apply;
+mod change;
 mod columns;
 mod connections;
 mod errors;

@@ -3,6 +3,7 @@
 use std::collections::HashSet;
 
 use super::{
+    change::Change,
     columns::{bytes, gate, int, maybe_int, stream_name},
     connections::Write,
     errors::Trouble,
@@ -60,8 +61,8 @@ impl Write for Apply {
             let moment = Moment { now, version, settings: &self.settings };
             let before = loaded.gate.clone();
             let step = gate::step(loaded.gate, &loaded.rows, loaded.stream.as_ref(), guard, input, &moment);
-            let gate_changed = step.gate != before;
-            batch.push(Effects { request, stream_id: loaded.stream_id, gate_changed, step });
+            let change = Change::between(before.as_ref(), step.gate.as_ref());
+            batch.push(Effects { request, stream_id: loaded.stream_id, change, step });
         }
         let mut events = write(session, self.consumer_id, &mut batch).await?;
         let answers = batch.into_iter().enumerate();

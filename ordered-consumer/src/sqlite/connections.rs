@@ -10,7 +10,7 @@ use std::{
         Mutex as StdMutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use sqlx::{
@@ -31,6 +31,9 @@ const READERS_MAX: usize = 4;
 
 /// How often a call is tried while other connections keep the lock; each try waits for the busy timeout.
 const TRIES_MAX: u32 = 3;
+
+/// How long opening waits before it is tried again.
+const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// How long SQLite waits for another connection's lock before a try counts as failed.
 pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
@@ -81,15 +84,14 @@ impl Connections {
 
     /// Opens the file, and brings its tables up to date.
     pub(super) async fn open(&self) -> Result<(), FailureLogError> {
-        let doing = "opening the file";
-        let mut tries = 1;
+        let begun = Instant::now();
         loop {
             match self.open_once().await {
-                // Switching a new file to WAL fails at once while another process does the same.
-                Err(trouble) if trouble.is_busy() && tries < TRIES_MAX * 10 => tries += 1,
-                ended => return ended.map_err(|trouble| trouble.told(doing)),
+                Err(trouble) if trouble.is_busy() && begun.elapsed() < self.busy_timeout * TRIES_MAX => {}
+                ended => return ended.map_err(|trouble| trouble.told("opening the file")),
             }
-            tokio::task::yield_now().await;
+            // Switching a new file to WAL fails at once, without waiting, while another process does the same.
+            tokio::time::sleep(OPEN_AGAIN_AFTER).await;
         }
     }
 

@@ -6,7 +6,10 @@ use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    columns::{EVENT_COLUMNS, GATE_COLUMNS, bind_event, bind_gate, event, int, keep_headers, keep_outcome},
+    change::Change,
+    columns::{
+        EVENT_COLUMNS, GATE_COLUMNS, amount, bind_event, bind_gate, event, int, keep_headers, keep_outcome,
+    },
     errors::{Trouble, corrupt},
     load::{edit, offered, position, position_of},
     statement::{Session, Statement},
@@ -21,15 +24,14 @@ use crate::{
 pub(super) struct Effects<'a> {
     pub(super) request: &'a Request,
     pub(super) stream_id: Option<i64>,
-    /// Whether the step leaves another gate than it was given.
-    pub(super) gate_changed: bool,
+    pub(super) change: Change,
     pub(super) step: Step,
 }
 
 impl Effects<'_> {
     /// Whether rows are written that need the stream's id.
     fn needs_stream(&self) -> bool {
-        self.gate_changed || !self.step.insert.is_empty() || !self.step.insert_conflicts.is_empty()
+        self.change != Change::None || !self.step.insert.is_empty() || !self.step.insert_conflicts.is_empty()
     }
 }
 
@@ -48,13 +50,7 @@ pub(super) async fn write(
     for effects in &*batch {
         edit_head(session, effects).await?;
     }
-    let changed = batch.iter().filter(|effects| effects.gate_changed);
-    let gates: Vec<_> = changed
-        .filter_map(|effects| {
-            Some((effects.stream_id?, &effects.request.key.entity, effects.step.gate.as_ref()))
-        })
-        .collect();
-    write_gates(session, consumer_id, &gates).await?;
+    write_changes(session, consumer_id, batch).await?;
     let audits =
         batch.iter().filter_map(|effects| Some((&effects.request.key, effects.step.audit.as_ref()?)));
     write_audit(session, consumer_id, audits).await?;
@@ -135,6 +131,34 @@ async fn edit_head(session: &mut Session<'_>, effects: &Effects<'_>) -> Result<(
         .blob(&effects.request.key.entity)
         .blob(&index.to_be_bytes());
     session.execute(statement).await?;
+    Ok(())
+}
+
+/// Writes the gates that changed. A batch of nothing but holds, the most frequent one, writes two numbers of each.
+async fn write_changes(
+    session: &mut Session<'_>,
+    consumer_id: i64,
+    batch: &[Effects<'_>],
+) -> Result<(), Trouble> {
+    const WIDTH: usize = 4;
+    let changed = || batch.iter().filter(|effects| effects.change != Change::None);
+    let gates: Vec<_> = changed()
+        .filter_map(|effects| {
+            Some((effects.stream_id?, &effects.request.key.entity, effects.step.gate.as_ref()))
+        })
+        .collect();
+    if changed().any(|effects| effects.change != Change::Held) {
+        return write_gates(session, consumer_id, &gates).await;
+    }
+    for chunk in gates.chunks(Statement::rows_max(WIDTH)) {
+        let mut statement = Statement::list(include_str!("sql/update_held.sql"), WIDTH);
+        for (stream_id, entity, gate) in chunk {
+            let Some(gate) = gate else { continue };
+            let (events, bytes) = (amount(gate.held_events)?, amount(gate.held_bytes)?);
+            statement = statement.int(*stream_id).blob(entity).int(events).int(bytes).end_row();
+        }
+        session.execute(statement.end_rows()).await?;
+    }
     Ok(())
 }
 
