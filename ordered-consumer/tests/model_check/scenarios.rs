@@ -39,12 +39,12 @@ macro_rules! scenarios {
     )*};
 }
 
-const OWNED: Scope = Scope { processes: 2, takeovers: 1, ..BASE };
-const SHARED: Scope = Scope { shared: true, processes: 2, batch: 2, visibilities: 1, ..BASE };
-const TWICE: Scope = Scope { runners: 2, expiries: 1, ..BASE };
-const IN_PROCESS: Scope = Scope { way: Way::InProcess, claims_next: true, ..TWICE };
-const KILLER: Scope = Scope { killer: 1, attempts_max: 2, failures: 0, ..BASE };
-const PAUSES: &[Op] = &[Op::Pause, Op::Resume];
+pub(crate) const OWNED: Scope = Scope { processes: 2, takeovers: 1, ..BASE };
+pub(crate) const SHARED: Scope = Scope { shared: true, processes: 2, batch: 2, visibilities: 1, ..BASE };
+pub(crate) const TWICE: Scope = Scope { runners: 2, expiries: 1, ..BASE };
+pub(crate) const IN_PROCESS: Scope = Scope { way: Way::InProcess, claims_next: true, ..TWICE };
+pub(crate) const KILLER: Scope = Scope { killer: 1, attempts_max: 2, failures: 0, ..BASE };
+pub(crate) const PAUSES: &[Op] = &[Op::Pause, Op::Resume];
 
 scenarios! {
     failures_and_one_crash_with_two_relays:
