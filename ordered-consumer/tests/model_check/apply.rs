@@ -154,7 +154,8 @@ impl Model {
     /// Forgets times and failures, and what the rows say already.
     fn shrink(&self, gate: &Gate) -> Result<SmallGate, Broken> {
         let position = |index: Option<Index>| index.map_or(Ok(0), |index| self.position(index));
-        let version = if self.breaks(Mutant::VersionReused) { gate.version.saturating_sub(VERSION) } else { 1 };
+        let version =
+            if self.breaks(Mutant::VersionReused) { gate.version.saturating_sub(VERSION) } else { 1 };
         let small = |number: u128| u8::try_from(number.min(200)).unwrap_or(200);
         Ok(SmallGate {
             resolved: position(gate.resolved)?,

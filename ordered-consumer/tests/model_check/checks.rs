@@ -54,7 +54,8 @@ impl Model {
         match lowest(told & !(s.done | s.rows | s.skipped)) {
             0 => Ok(()),
             lost => {
-                let why = format!("event {lost} is neither handled, logged nor skipped, and the broker forgets it");
+                let why =
+                    format!("event {lost} is neither handled, logged nor skipped, and the broker forgets it");
                 Err(Broken::new(Promise::Lost, why))
             }
         }

@@ -15,7 +15,8 @@ impl Model {
         let mut t = *s;
         t.kills += 1;
         if t.kills > self.scope.attempts_max + 1 {
-            let why = format!("killed {} processes, with {} attempts allowed", t.kills, self.scope.attempts_max);
+            let why =
+                format!("killed {} processes, with {} attempts allowed", t.kills, self.scope.attempts_max);
             return Err(Broken::new(Promise::CrashLoop, why));
         }
         Ok(self.crash(&t, i))

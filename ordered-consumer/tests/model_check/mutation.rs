@@ -14,7 +14,9 @@ pub(crate) enum Mutant {
     ClaimIgnoresOtherClaim,
     ClaimIgnoresPark,
     ClaimOutOfTurn,
+    DiscardPassesLastRow,
     DuplicatesNotRecognised,
+    FailureUnparks,
     FenceIgnored,
     HoldNotWritten,
     LostRunNeverParks,
@@ -25,6 +27,7 @@ pub(crate) enum Mutant {
     ParkDoesNotStick,
     PauseForgetsResolved,
     ReleasedWindowIgnored,
+    ResumeForgetsResolved,
     ResultWithoutToken,
     VersionChangesWithHold,
     VersionKeptByFailure,
@@ -33,6 +36,7 @@ pub(crate) enum Mutant {
     CacheWithoutTombstones,
     FenceNotCompareAndSet,
     FenceUnlocked,
+    MarkedOnlyWhenHeld,
     NoDeadlineInStore,
     NoReceiptCheck,
     NoSuspects,
@@ -80,13 +84,14 @@ impl Model {
         let relaxed = gate::Settings { attempts_max: u32::MAX, ..moment.settings.clone() };
         let settings = if self.breaks(Mutant::LostRunNeverParks) { &relaxed } else { moment.settings };
         let moment = Moment { settings, ..*moment };
+        let rows = &self.change_rows(rows, input);
         let mut step = gate::step(gate_in, rows, stream, &guard, &input_in, &moment);
-        if matches!(input, Input::Claim { .. }) && matches!(step.reply, Reply::ClaimRefused(_)) {
-            // What a mutant hid from a claim that was refused all the same is still there.
+        if matches!(step.reply, Reply::ClaimRefused(_) | Reply::OperatorRefused(_)) {
+            // What a mutant hid from a request that was refused all the same is still there.
             step.gate = gate;
             return step;
         }
-        self.change_output(gate.as_ref(), rows, input, &moment, &mut step);
+        self.change_output(gate.as_ref(), input, &moment, &mut step);
         step
     }
 
@@ -101,7 +106,7 @@ impl Model {
                 if self.breaks(Mutant::ClaimIgnoresPark) {
                     known.parked = None;
                 }
-                if self.breaks(Mutant::ClaimOutOfTurn) && known.head < Some(*index) {
+                if self.breaks(Mutant::ClaimOutOfTurn) && known.head.is_some_and(|head| head < *index) {
                     known.head = Some(*index);
                     known.attempts = 0;
                 }
@@ -122,6 +127,16 @@ impl Model {
         (gate, input)
     }
 
+    fn change_rows(&self, rows: &Rows, input: &Input) -> Rows {
+        let mut rows = rows.clone();
+        if let Input::Operate(Operation { action: Action::DiscardThrough(index), .. }) = input
+            && self.breaks(Mutant::DiscardPassesLastRow)
+        {
+            rows.passed_last = Some(*index);
+        }
+        rows
+    }
+
     fn change_operation(&self, gate: &mut Gate, operation: &mut Operation) {
         if self.breaks(Mutant::OperatorActsOnStale) {
             operation.version = gate.version;
@@ -140,14 +155,7 @@ impl Model {
         }
     }
 
-    fn change_output(
-        &self,
-        before: Option<&Gate>,
-        rows: &Rows,
-        input: &Input,
-        moment: &Moment<'_>,
-        step: &mut Step,
-    ) {
+    fn change_output(&self, before: Option<&Gate>, input: &Input, moment: &Moment<'_>, step: &mut Step) {
         let clear = before.is_none_or(Gate::is_cleared);
         if let Reply::Arrived(verdicts) = &mut step.reply {
             if self.breaks(Mutant::BatchDoesNotRedecide) && clear {
@@ -164,8 +172,20 @@ impl Model {
         if self.breaks(Mutant::ParkDoesNotStick) && reports && gate.parked.take().is_some() {
             gate.due_at = gate.head.is_some().then_some(moment.now);
         }
+        if self.breaks(Mutant::ClaimOutOfTurn) && matches!(input, Input::Claim { .. }) {
+            gate.head = before.and_then(|gate| gate.head);
+        }
         if self.breaks(Mutant::AttemptNotCounted) && matches!(input, Input::Claim { .. }) {
             gate.attempts = before.map_or(0, |gate| gate.attempts);
+        }
+        if self.breaks(Mutant::FailureUnparks) && matches!(input, Input::Fail { .. }) {
+            gate.parked = None;
+            gate.due_at = gate.due_at.or(Some(moment.now));
+        }
+        if let Input::Operate(Operation { action: Action::Resume, .. }) = input
+            && self.breaks(Mutant::ResumeForgetsResolved)
+        {
+            gate.resolved = None;
         }
         if self.breaks(Mutant::VersionChangesWithHold) && !step.insert.is_empty() {
             gate.version = moment.version;
@@ -181,13 +201,8 @@ impl Model {
             gate.due_at = None;
         }
         if self.breaks(Mutant::ReleasedWindowIgnored) && matches!(input, Input::Resolve { .. }) {
-            let last = gate::Rows::clone(rows).window_end.max(Some(moment_last(self)));
-            gate.released = gate.head.and(last);
+            // As if the window were the whole log.
+            gate.released = gate.head.and(Some(self.index(self.scope.events)));
         }
     }
-}
-
-/// As if the window were the whole log.
-fn moment_last(model: &Model) -> ordered_consumer::Index {
-    model.index(model.scope.events)
 }

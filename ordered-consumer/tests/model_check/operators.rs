@@ -43,14 +43,18 @@ impl Model {
                 ("an operator is refused", broken(why.into()))
             }
             Reply::OperatorRefused(_) => ("an operator is refused", Ok(t)),
-            _ if !same => {
-                (name(pending.op), broken("the operator acts on what was not seen when it was decided".into()))
-            }
+            _ if !same => (
+                name(pending.op),
+                broken("the operator acts on what was not seen when it was decided".into()),
+            ),
             _ => {
                 let gone = t.skipped & !skipped;
                 let meant = if pending.op == Op::Skip { pending.head } else { pending.through };
                 if gone != 0 && highest(gone) > meant {
-                    return (name(pending.op), broken(format!("meant to give up {meant}, gave up {gone:#b}")));
+                    return (
+                        name(pending.op),
+                        broken(format!("meant to give up {meant}, gave up {gone:#b}")),
+                    );
                 }
                 t.operator_parked = matches!(pending.op, Op::Park | Op::Pause);
                 (name(pending.op), Ok(t))
@@ -83,7 +87,6 @@ impl Model {
         self.canonical(&mut t);
         Ok(t)
     }
-
 }
 
 fn is_sensible(s: &State, op: Op) -> bool {

@@ -30,14 +30,15 @@ impl Model {
         }
         if main.batched != 0 {
             let mut t = *s;
-            let to = self.apply(&mut t, Self::owned(main.generation), &self.fail(main.batched)).map(|reply| {
-                if let Reply::Fenced(_) = reply {
-                    t.mains[i] = self.refused(s, i);
-                } else {
-                    t.mains[i].batched = 0;
-                }
-                t
-            });
+            let to =
+                self.apply(&mut t, Self::owned(main.generation), &self.fail(main.batched)).map(|reply| {
+                    if let Reply::Fenced(_) = reply {
+                        t.mains[i] = self.refused(s, i);
+                    } else {
+                        t.mains[i].batched = 0;
+                    }
+                    t
+                });
             moves.go("main: the batch logs the failure", [number(i), main.batched, 0], to);
         }
         match main.phase {
@@ -145,6 +146,7 @@ impl Model {
         if wrote && s.left.unknowns > 0 {
             let mut unknown = t;
             unknown.left.unknowns -= 1;
+            unknown.mains[i].cached = true;
             moves.fault("main: holds, and gets no answer", [number(i), first, 0], Ok(unknown));
         }
         let mut run = 0;
@@ -182,9 +184,9 @@ impl Model {
         let mut t = *s;
         t.mains[i].phase = MainPhase::Running;
         t.mains[i].event = event;
-        let to = self.may_start(s, event, zombie).and_then(|()| {
-            if self.scope.killer == event { self.kill(&t, i) } else { Ok(t) }
-        });
+        let to = self
+            .may_start(s, event, zombie)
+            .and_then(|()| if self.scope.killer == event { self.kill(&t, i) } else { Ok(t) });
         moves.go(what, [number(i), event, 0], to);
     }
 

@@ -9,7 +9,8 @@ use crate::{
     owned::number,
     scope::Way,
     state::{
-        Copied, Due, MainPhase, Ownership, Relay, RunPhase, Runner, State, TOPIC_MAX, bit, has, lowest, through,
+        Copied, Due, MainPhase, Ownership, Relay, RunPhase, Runner, State, TOPIC_MAX, bit, has, lowest,
+        through,
     },
 };
 
@@ -45,7 +46,13 @@ impl Model {
         if s.runners[run].phase == RunPhase::Running {
             drop_copy(&mut late, run);
             late.runners[run] = Runner::default();
-            self.take(&late, i, "relay: finds a claim that has run out, its handler was dropped", true, moves);
+            self.take(
+                &late,
+                i,
+                "relay: finds a claim that has run out, its handler was dropped",
+                true,
+                moves,
+            );
         }
     }
 
@@ -96,7 +103,8 @@ impl Model {
             let idle = (0..self.scope.runners).find(|run| s.runners[*run].phase == RunPhase::Idle);
             if let Some(run) = idle {
                 let edited = has(s.edited, event);
-                let asked = Runner { event, attempt: attempts, edited, in_process: true, ..Runner::default() };
+                let asked =
+                    Runner { event, attempt: attempts, edited, in_process: true, ..Runner::default() };
                 self.claim(&t, run, asked, moves);
             }
         }

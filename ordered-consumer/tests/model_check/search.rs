@@ -90,7 +90,8 @@ fn at_the_end(model: &Model, state: &State, add: &mut dyn FnMut(State)) -> Optio
 /// Replays the way, since only fingerprints were kept.
 fn way_to(model: &Model, parents: &HashMap<u64, u64, BuildHasherDefault<AsItIs>>, to: &State) -> Vec<String> {
     let mut prints = vec![fingerprint(to)];
-    while let Some(parent) = prints.last().and_then(|print| parents.get(print)).filter(|parent| **parent != 0) {
+    while let Some(parent) = prints.last().and_then(|print| parents.get(print)).filter(|parent| **parent != 0)
+    {
         prints.push(*parent);
     }
     let mut state = State::first(&model.scope);

@@ -7,7 +7,7 @@ use crate::{
     moves::Moves,
     mutation::Mutant,
     owned::number,
-    state::{DEAD, MainPhase, State, bit, has, lowest},
+    state::{DEAD, Main, MainPhase, State, bit, has, lowest},
 };
 
 impl Model {
@@ -61,6 +61,9 @@ impl Model {
         if main.found_clear && !main.cached && !suspect {
             return self.start_main(&t, i, event, "main: runs, the look-up said clear", moves);
         }
+        // Marked before the log is asked: an answer that is lost and asked for again is a mere "duplicate", and the
+        // look-up must not be believed after it.
+        t.mains[i].cached |= !self.breaks(Mutant::MarkedOnlyWhenHeld);
         match self.apply(&mut t, self.shared(main.expired), self.arrive(event, suspect, false)) {
             Err(broken) => moves.go("main: asks the log", details, Err(broken)),
             Ok(Reply::Arrived(verdicts)) => match verdicts.first() {
@@ -74,7 +77,7 @@ impl Model {
                     if s.left.unknowns > 0 {
                         let mut unknown = t;
                         unknown.left.unknowns -= 1;
-                        unknown.mains[i] = main;
+                        unknown.mains[i] = Main { cached: t.mains[i].cached, ..main };
                         moves.fault("main: holds, and gets no answer", details, Ok(unknown));
                     }
                     t.mains[i].to_delete |= bit(event);

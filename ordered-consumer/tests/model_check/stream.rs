@@ -1,9 +1,6 @@
 //! The stream itself: it changes hands, its tombstones go, and store calls arrive late.
 
-use ordered_consumer::{
-
-    gate::{ClaimToken, Input, Settle, may_drop_tombstone, settle},
-};
+use ordered_consumer::gate::{ClaimToken, Input, Settle, may_drop_tombstone, settle};
 
 use crate::{
     model::{Model, NOW},
@@ -85,11 +82,8 @@ impl Model {
             let kept_since = if old { gate.since.plus(std::time::Duration::from_secs(1)) } else { NOW };
             may_drop_tombstone(&gate, None, Some(kept_since))
         } else {
-            let report = Settle {
-                generation: s.generation.into(),
-                settled: self.record(s).settled,
-                let_go: false,
-            };
+            let report =
+                Settle { generation: s.generation.into(), settled: self.record(s).settled, let_go: false };
             let settled = settle(Some(&self.record(s)), &report).ok().and_then(|record| record.settled);
             let settled = if early { Some(self.index(self.scope.events)) } else { settled };
             may_drop_tombstone(&gate, settled, None)
