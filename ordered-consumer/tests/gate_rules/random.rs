@@ -83,7 +83,7 @@ fn an_event() -> impl Strategy<Value = Event> {
 }
 
 proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { failure_persistence: None, ..Default::default() })]
+    #![proptest_config(proptest::test_runner::Config { cases: 2_000, failure_persistence: None, ..Default::default() })]
 
     #[test]
     fn no_order_of_inputs_panics_or_leaves_a_gate_that_contradicts_itself(

@@ -43,23 +43,37 @@ impl Model {
                 ("an operator is refused", broken(why.into()))
             }
             Reply::OperatorRefused(_) => ("an operator is refused", Ok(t)),
-            _ if !same => (
-                name(pending.op),
-                broken("the operator acts on what was not seen when it was decided".into()),
-            ),
-            _ => {
-                let gone = t.skipped & !skipped;
-                let meant = if pending.op == Op::Skip { pending.head } else { pending.through };
-                if gone != 0 && highest(gone) > meant {
-                    return (
-                        name(pending.op),
-                        broken(format!("meant to give up {meant}, gave up {gone:#b}")),
-                    );
-                }
-                t.operator_parked = matches!(pending.op, Op::Park | Op::Pause);
-                (name(pending.op), Ok(t))
-            }
+            reply => (name(pending.op), self.carried_out(t, pending, same, skipped, &reply)),
         }
+    }
+
+    fn carried_out(
+        &self,
+        mut t: State,
+        pending: Pending,
+        same: bool,
+        skipped: u8,
+        reply: &Reply,
+    ) -> Result<State, Broken> {
+        let broken = |why: String| Err(Broken::new(Promise::Operator, why));
+        if !matches!(reply, Reply::Operated { .. }) {
+            return broken(format!("an operator is answered {reply:?}"));
+        }
+        if !same {
+            return broken("the operator acts on what was not seen when it was decided".into());
+        }
+        let gone = t.skipped & !skipped;
+        let meant = if pending.op == Op::Skip { pending.head } else { pending.through };
+        if gone != 0 && highest(gone) > meant {
+            return broken(format!("meant to give up {meant}, gave up {gone:#b}"));
+        }
+        t.operator_parked = matches!(pending.op, Op::Park | Op::Pause);
+        let used_up = t.gate.is_some_and(|gate| gate.attempts >= self.scope.attempts_max);
+        if pending.op == Op::Resume && self.scope.killer > 0 && used_up {
+            // One who resumes what has used up its attempts asks for one more, and gets no more than that.
+            t.kills -= 1;
+        }
+        Ok(t)
     }
 
     /// What happens in the end, when nothing else can: time passes, and an operator comes.

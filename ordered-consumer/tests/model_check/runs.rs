@@ -119,10 +119,12 @@ impl Model {
             token => token,
         };
         let input = self.result(&run, next_token);
-        let what = match run.phase {
-            RunPhase::Succeeded => "retry: resolves",
-            RunPhase::Failed => "retry: logs the failure",
-            _ => "retry: gives back",
+        let what = if run.phase == RunPhase::Succeeded {
+            "retry: resolves"
+        } else if run.phase == RunPhase::Failed {
+            "retry: logs the failure"
+        } else {
+            "retry: gives back"
         };
         let details = [number(i), run.event, run.attempt];
         let mut t = *s;
