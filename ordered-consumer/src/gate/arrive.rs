@@ -16,13 +16,9 @@ pub(super) fn arrive(gate: Option<Gate>, rows: &Rows, events: &[Arrival], moment
             verdicts.push(Verdict::Undecided);
             continue;
         }
-        let logged = rows.logged.get(position).copied().flatten();
-        let twice = step.insert.iter().chain(&step.insert_conflicts).rev().find_map(|earlier| {
-            let earlier = &events.get(*earlier)?.event;
-            (earlier.index() == arrival.event.index())
-                .then(|| LoggedAt { digest: earlier.digest(), conflict_known: false })
-        });
-        let verdict = decide(&mut step.gate, logged.or(twice), arrival, moment);
+        let in_log = rows.logged.get(position).copied().flatten();
+        let logged = known_at(in_log, &step, events, &arrival.event);
+        let verdict = decide(&mut step.gate, logged, arrival, moment);
         match verdict {
             Verdict::Held | Verdict::Suspect => step.insert.push(position),
             Verdict::Conflict => step.insert_conflicts.push(position),
@@ -32,6 +28,19 @@ pub(super) fn arrive(gate: Option<Gate>, rows: &Rows, events: &[Arrival], moment
     }
     step.reply = Reply::Arrived(verdicts);
     step
+}
+
+/// What is logged at the event's index, by the log or by this very batch: the event itself rather than another.
+fn known_at(in_log: Option<LoggedAt>, step: &Step, events: &[Arrival], event: &Event) -> Option<LoggedAt> {
+    let in_batch = step.insert.iter().chain(&step.insert_conflicts).filter_map(|earlier| {
+        let earlier = &events.get(*earlier)?.event;
+        (earlier.index() == event.index())
+            .then(|| LoggedAt { digest: earlier.digest(), conflict_known: false })
+    });
+    let known: Vec<_> = in_log.into_iter().chain(in_batch).collect();
+    let first = known.first()?;
+    let digest = event.digest();
+    Some(*known.iter().find(|at| at.digest == digest || at.conflict_known).unwrap_or(first))
 }
 
 fn decide(
@@ -46,7 +55,7 @@ fn decide(
             return Verdict::Duplicate;
         }
         if let Some(logged) = logged {
-            return conflict(known, logged, event, moment);
+            return conflict(known, logged, event, moment.settings.held_events_max, moment);
         }
         if !known.is_cleared() {
             return hold(known, event, moment);
@@ -76,14 +85,14 @@ fn hold(gate: &mut Gate, event: &Event, moment: &Moment<'_>) -> Verdict {
     Verdict::Held
 }
 
-fn conflict(gate: &mut Gate, logged: LoggedAt, event: &Event, moment: &Moment<'_>) -> Verdict {
+fn conflict(gate: &mut Gate, logged: LoggedAt, event: &Event, max: u64, moment: &Moment<'_>) -> Verdict {
     if logged.digest == event.digest() || logged.conflict_known {
         return Verdict::Duplicate;
     }
-    if u64::from(gate.conflicts) >= moment.settings.held_events_max {
+    if u64::from(gate.conflicts) >= max {
         return Verdict::Full;
     }
-    gate.conflicts += 1;
+    gate.conflicts = gate.conflicts.saturating_add(1);
     gate.park(ParkCause::Conflict);
     gate.version = moment.version;
     Verdict::Conflict
@@ -127,7 +136,7 @@ pub(super) fn fail(
     }
     match gate {
         Some(mut known) if known.head.is_some() => {
-            known.held_events += 1;
+            known.held_events = known.held_events.saturating_add(1);
             known.held_bytes = known.held_bytes.saturating_add(event.size() as u64);
             inserting(known, Logged::Held)
         }
@@ -150,20 +159,13 @@ pub(super) fn fail(
 }
 
 fn already_logged(mut gate: Gate, logged: LoggedAt, event: &Event, moment: &Moment<'_>) -> Step {
-    match conflict(&mut gate, logged, event, moment) {
-        Verdict::Conflict => {
-            let mut step = Step::write(gate, Reply::Logged(Logged::Conflict));
-            step.insert_conflicts.push(0);
-            step
-        }
-        // Too many conflicts are kept already: this event's entity is parked, and the log has its index.
-        Verdict::Run
-        | Verdict::Duplicate
-        | Verdict::Held
-        | Verdict::Suspect
-        | Verdict::Full
-        | Verdict::Undecided => Step::unchanged(Some(gate), Reply::Logged(Logged::Known)),
+    // A failure is never limited: the event is done with once it is answered.
+    if conflict(&mut gate, logged, event, u64::MAX, moment) != Verdict::Conflict {
+        return Step::unchanged(Some(gate), Reply::Logged(Logged::Known));
     }
+    let mut step = Step::write(gate, Reply::Logged(Logged::Conflict));
+    step.insert_conflicts.push(0);
+    step
 }
 
 fn inserting(gate: Gate, logged: Logged) -> Step {

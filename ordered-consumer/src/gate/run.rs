@@ -109,6 +109,9 @@ pub(super) fn resolve(
             let wait = if in_process { Duration::ZERO } else { moment.settings.redelivery_timeout };
             gate.due_at = Some(moment.now.plus(wait));
         }
+    } else {
+        // A parked head alone is released: `released` never lies before it.
+        gate.released = gate.head;
     }
     let granted = match (gate.head, gate.parked, next) {
         (Some(new), None, Some(token)) => Some(grant(&mut gate, new, token, moment)),
