@@ -2,6 +2,8 @@
 
 pub mod failure_log;
 mod faulty_log;
+mod harness;
 pub mod source;
 
 pub use faulty_log::{Calls, FaultyFailureLog, LogFault};
+pub use harness::{Harness, Run};
