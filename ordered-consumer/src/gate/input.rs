@@ -59,12 +59,10 @@ impl Failure {
 }
 
 fn clean(text: &str) -> Arc<str> {
-    let mut end = text.len().min(FAILURE_TEXT_BYTES_MAX);
-    while !text.is_char_boundary(end) {
-        end -= 1;
-    }
-    let cut = &text[..end];
-    if cut.contains('\0') { cut.replace('\0', "\u{2400}").into() } else { cut.into() }
+    let cut = |text: &str| Arc::from(&text[..text.floor_char_boundary(FAILURE_TEXT_BYTES_MAX)]);
+    let kept: Arc<str> = cut(text);
+    // What stands for NUL has three bytes, so that the text may have become too long again.
+    if kept.contains('\0') { cut(&kept.replace('\0', "\u{2400}")) } else { kept }
 }
 
 /// What is to follow a failure: the retry policy's answer.
@@ -303,5 +301,6 @@ mod tests {
         let failure = Failure::new("E", &format!("\0{}", "é".repeat(500_000)));
         assert!(failure.text.len() <= FAILURE_TEXT_BYTES_MAX && failure.text.len() > 2_000);
         assert!(!failure.text.contains('\0'));
+        assert!(Failure::new("E", &"\0".repeat(5_000)).text.len() <= FAILURE_TEXT_BYTES_MAX);
     }
 }
