@@ -9,3 +9,6 @@ mod queue;
 #[cfg(test)]
 #[path = "in_memory_broker/retry.rs"]
 mod retry;
+#[cfg(test)]
+#[path = "in_memory_broker/storm.rs"]
+mod storm;
