@@ -1,6 +1,12 @@
 //! What the in-memory broker promises to those who test with it.
 
 #[cfg(test)]
+#[path = "in_memory_broker/faults.rs"]
+mod faults;
+#[cfg(test)]
+#[path = "in_memory_broker/helpers.rs"]
+mod helpers;
+#[cfg(test)]
 #[path = "in_memory_broker/owned.rs"]
 mod owned;
 #[cfg(test)]
