@@ -190,6 +190,28 @@ impl InMemoryBroker {
         self.shared.change(|state| state.append(topic, None, event))
     }
 
+    /// Publishes as [`publish_event`](Self::publish_event), and waits while the partition or queue is full. Cancel
+    /// safe: a dropped call has published nothing.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`], [`BrokerError::Closed`], [`BrokerError::IndexesUsedUp`].
+    pub async fn publish_when_room(
+        &self,
+        name: &str,
+        event: NewEvent,
+    ) -> Result<(StreamName, Index), BrokerError> {
+        loop {
+            let changed = self.shared.changed.notified();
+            tokio::pin!(changed);
+            // Enabled before the attempt, so that room made between attempt and wait is not missed.
+            changed.as_mut().enable();
+            match self.shared.try_append(name, &event) {
+                Err(BrokerError::Full { .. }) => changed.await,
+                published => return published,
+            }
+        }
+    }
+
     /// Publishes an event to a partition of the caller's choice.
     ///
     /// # Errors

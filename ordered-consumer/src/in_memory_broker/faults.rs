@@ -12,9 +12,11 @@ use super::{
 use crate::{Index, StreamName};
 
 impl InMemoryBroker {
-    /// Makes the broker unavailable, or available again: sources and publishers say so when they are asked.
+    /// Makes the broker unavailable, or available again: sources and publishers say so when they are asked. What
+    /// sources settle, abandon and release meanwhile reaches the broker when it is back, unless they have crashed by
+    /// then; time goes on.
     pub fn unavailable(&self, unavailable: bool) {
-        self.shared.change(|state| state.unavailable = unavailable);
+        self.shared.change(|state| state.set_unavailable(unavailable));
     }
 
     /// Has each message of a source come at least so long after its last one, and each publish of a copy take so

@@ -71,6 +71,18 @@ impl InMemoryQueueSource {
         let _ = changed;
     }
 
+    /// Tells the broker something, at once or when it is available again.
+    fn tell(&self, told: impl FnOnce(&mut Queue, MemberId) + Send + 'static) {
+        let (name, member) = (self.queue.clone(), self.member);
+        self.shared.change(|state| {
+            state.tell(move |state| {
+                let done = state.with_queue(&name, |queue, _| told(queue, member));
+                // It only fails without a queue, and a queue is never removed.
+                let _ = done;
+            });
+        });
+    }
+
     fn set_paused(&self, assignment: &Assignment, paused: bool) {
         self.change(|consumer| {
             if consumer.epoch == assignment.epoch {
@@ -110,19 +122,21 @@ impl EventSource for InMemoryQueueSource {
     }
 
     fn settle(&mut self, settlement: Settlement) {
-        self.in_queue(|queue| queue.settle(self.member, &settlement));
+        self.tell(move |queue, member| queue.settle(member, &settlement));
     }
 
     fn abandon(&mut self, assignment: &Assignment, receipts: &[u64]) {
-        self.in_queue(|queue| {
-            if queue.owns(self.member, assignment) {
-                queue.abandon(self.member, receipts);
+        let (assignment, receipts) = (assignment.clone(), receipts.to_vec());
+        self.tell(move |queue, member| {
+            if queue.owns(member, &assignment) {
+                queue.abandon(member, &receipts);
             }
         });
     }
 
     fn settle_copies(&mut self, receipts: &[u64]) {
-        self.in_queue(|queue| queue.retry.settle(self.member, receipts));
+        let receipts = receipts.to_vec();
+        self.tell(move |queue, member| queue.retry.settle(member, &receipts));
     }
 
     fn release(&mut self, _assignment: &Assignment) {

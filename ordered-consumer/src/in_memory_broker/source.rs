@@ -96,6 +96,18 @@ impl InMemorySource {
         let _ = changed;
     }
 
+    /// Tells the broker something, at once or when it is available again.
+    fn tell(&self, told: impl FnOnce(&mut Group, MemberId, &Topics, Instant) + Send + 'static) {
+        let (name, member) = (self.group.clone(), self.member);
+        self.shared.change(|state| {
+            state.tell(move |state| {
+                let done = state.with_group(&name, |group, topics, now| told(group, member, topics, now));
+                // It only fails without a group, and a group is never removed.
+                let _ = done;
+            });
+        });
+    }
+
     fn set_paused(&self, assignment: &Assignment, paused: bool) {
         self.change(|member| {
             if let Some(held) = member.held(assignment) {
@@ -144,15 +156,17 @@ impl EventSource for InMemorySource {
     }
 
     fn settle(&mut self, settlement: Settlement) {
-        self.in_group(|group, topics, now| group.settle(self.member, &settlement, topics, now));
+        self.tell(move |group, member, topics, now| group.settle(member, &settlement, topics, now));
     }
 
     fn settle_copies(&mut self, receipts: &[u64]) {
-        self.in_group(|group, _, _| group.retry.settle(self.member, receipts));
+        let receipts = receipts.to_vec();
+        self.tell(move |group, member, _, _| group.retry.settle(member, &receipts));
     }
 
     fn release(&mut self, assignment: &Assignment) {
-        self.in_group(|group, topics, now| group.release(self.member, assignment, topics, now));
+        let assignment = assignment.clone();
+        self.tell(move |group, member, topics, now| group.release(member, &assignment, topics, now));
     }
 
     async fn close(&mut self) -> Result<(), SourceError> {

@@ -34,10 +34,14 @@ pub(super) struct State {
     pub(super) queues: BTreeMap<String, Queue>,
     pub(super) unavailable: bool,
     pub(super) latency: Duration,
+    /// What was told while the broker was unavailable, in order.
+    untold: Vec<Untold>,
     /// Whether something fell due that others may be waiting for.
     pub(super) expired: bool,
     ids: u64,
 }
+
+type Untold = Box<dyn FnOnce(&mut State) + Send>;
 
 /// What a source's `next` has to do.
 pub(super) enum Turn {
@@ -56,6 +60,19 @@ impl Shared {
         let result = change(&mut self.lock());
         self.changed.notify_waiters();
         result
+    }
+
+    /// Appends an event, and wakes whoever waits if that was possible.
+    pub(super) fn try_append(
+        &self,
+        name: &str,
+        event: &NewEvent,
+    ) -> Result<(StreamName, Index), BrokerError> {
+        let published = self.lock().append(name, None, event.clone());
+        if published.is_ok() {
+            self.changed.notify_waiters();
+        }
+        published
     }
 
     /// Waits for a source's next message. Cancel safe: what is taken is returned at once.
@@ -236,6 +253,26 @@ impl State {
             Turn::Say(Ok(message))
         });
         turn.unwrap_or_else(|_| gone())
+    }
+
+    /// Does what a source tells the broker: now, or once the broker is available.
+    pub(super) fn tell(&mut self, told: impl FnOnce(&mut Self) + Send + 'static) {
+        if self.unavailable {
+            // Bounded by what was delivered before: nothing more is while the broker is away.
+            self.untold.push(Box::new(told));
+        } else {
+            told(self);
+        }
+    }
+
+    /// Makes the broker unavailable, or available again.
+    pub(super) fn set_unavailable(&mut self, unavailable: bool) {
+        self.unavailable = unavailable;
+        if !unavailable {
+            for told in std::mem::take(&mut self.untold) {
+                told(self);
+            }
+        }
     }
 
     /// An error while the broker was told to be unavailable.
