@@ -1,5 +1,6 @@
 //! The failure log with faults: each does what its name says, when it is planned, and calls are counted.
 #![cfg(feature = "testing")]
+#![expect(clippy::unwrap_used, reason = "what fails unplanned ends its test")]
 
 use std::{sync::Arc, time::Duration};
 

@@ -6,6 +6,7 @@
 mod bend;
 mod fault;
 mod mutant;
+mod tamper;
 
 use std::panic::AssertUnwindSafe;
 
@@ -33,6 +34,18 @@ async fn broken_rules(fault: Fault) -> Vec<&'static str> {
 #[tokio::test]
 async fn a_log_without_a_fault_keeps_every_rule() {
     assert_eq!(broken_rules(Fault::None).await, [""; 0]);
+}
+
+/// Otherwise a rule might be one that cannot be broken.
+#[tokio::test]
+async fn every_rule_is_broken_by_some_fault() {
+    let mut whole: Vec<&str> = rules().iter().map(|rule| rule.name).collect();
+    for fault in Fault::ALL {
+        let broken = broken_rules(*fault).await;
+        assert!(!broken.is_empty(), "no rule notices a log that has the fault {fault:?}");
+        whole.retain(|rule| !broken.contains(rule));
+    }
+    assert_eq!(whole, [""; 0], "no faulty log breaks these");
 }
 
 /// One test for each fault: every rule that is named must notice it.
@@ -127,4 +140,27 @@ caught! {
     a_log_that_does_not_decide: DoesNotDecide
         by a_replay_forgets_what_was_settled_and_every_tombstone, a_new_stream_sets_the_old_one_apart;
     a_log_that_reads_without_end: ReadsWithoutEnd by held_events_are_read_within_their_bounds;
+}
+
+caught! {
+    a_log_that_answers_a_result_twice: AnswersAResultTwice by a_result_counts_once;
+    a_log_that_believes_whatever_a_copy_says: BelievesWhateverACopySays
+        by a_claim_is_refused_for_anything_but_the_head_as_it_is;
+    a_log_that_refuses_a_repeated_claim: RefusesARepeatedClaim by a_claim_asked_for_again_is_the_same_claim;
+    a_log_that_ends_claims_on_a_takeover: EndsClaimsOnATakeover by a_result_under_a_claim_counts_after_a_takeover;
+    a_log_that_refuses_a_whole_batch: RefusesAWholeBatch
+        by a_refused_request_leaves_the_others_of_its_batch_alone;
+    a_log_that_counts_a_failure_again: CountsAFailureAgain
+        by a_failed_event_that_comes_again_while_it_is_logged_is_known;
+    a_log_that_writes_on_the_quiet_path: WritesOnTheQuietPath
+        by an_event_of_a_clear_entity_is_told_to_run_and_nothing_is_written;
+    a_log_that_resumes_on_a_failure: ResumesOnAFailure by a_failure_of_a_paused_entity_stays_parked;
+    a_log_that_accepts_any_action: AcceptsAnyAction by an_action_without_an_object_is_refused;
+    a_log_that_forgets_why_it_parked: ForgetsWhyItParked by a_parked_head_is_not_looked_at_again;
+    a_log_that_keeps_error_texts_in_ascii: KeepsErrorTextsInAscii by a_failures_text_comes_back_as_it_was;
+    a_log_that_forgets_positions: ForgetsPositions by a_takeover_stops_when_the_position_went_back;
+    a_log_that_drops_all_tombstones_at_once: DropsAllTombstonesAtOnce by tombstones_go_a_few_at_a_time;
+    a_log_that_resets_versions: ResetsVersions by a_gate_that_comes_again_has_a_new_version;
+    a_log_that_lists_backwards: ListsBackwards by a_list_is_read_page_by_page;
+    a_log_that_acts_when_it_is_read: ActsWhenRead by reading_changes_nothing;
 }

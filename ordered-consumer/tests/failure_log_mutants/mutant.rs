@@ -10,9 +10,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use ordered_consumer::{
     Answers, AuditLine, Clock, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey,
-    GateQuery, GatedEntity, Index, MemoryFailureLog, Request, StreamDecision, StreamName, TakenGate,
-    Timestamp, Totals,
-    gate::{Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver},
+    GateQuery, GatedEntity, Index, MemoryFailureLog, ParkCause, Request, StreamDecision, StreamName,
+    TakenGate, Timestamp, Totals,
+    gate::{Action, Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver},
 };
 
 use crate::fault::Fault;
@@ -82,7 +82,13 @@ impl FailureLog for Mutant {
             requests.sort_by(|one, other| one.key.cmp(&other.key));
         }
         if !self.has(Fault::WritesHalfABatch) {
-            return self.inner.apply(&consumer, &settings, &requests).await;
+            let mut answers = self.inner.apply(&consumer, &settings, &requests).await?;
+            let fenced =
+                answers.answers.iter().find(|answer| matches!(answer.reply, Reply::Fenced(_))).cloned();
+            if let (Some(fenced), true) = (fenced, self.has(Fault::RefusesAWholeBatch)) {
+                answers.answers.fill(fenced);
+            }
+            return Ok(answers);
         }
         let (mut answers, mut now) = (Vec::new(), Timestamp::default());
         for request in &requests {
@@ -160,6 +166,16 @@ impl FailureLog for Mutant {
         if self.has(Fault::RaisesFromAnything) {
             let record = self.inner.stream(&consumer, stream).await?;
             asked.seen_generation = record.map_or(0, |record| record.generation);
+        }
+        if self.has(Fault::EndsClaimsOnATakeover) {
+            let running = GateQuery { state: Some(State::Running), limit: 1_000, ..GateQuery::default() };
+            for found in self.inner.list(&consumer, &running).await? {
+                let (token, after) = (found.gate.claim.unwrap(), Duration::ZERO);
+                self.alone(&consumer, &found.key, Input::GiveBack { token, after }).await;
+            }
+        }
+        if self.has(Fault::ForgetsPositions) {
+            asked.position = None;
         }
         if self.has(Fault::ForgetsIdentities) {
             asked.identity = None;
@@ -244,6 +260,7 @@ impl FailureLog for Mutant {
     ) -> Result<u64, FailureLogError> {
         let early = self.has(Fault::DropsTombstonesTooEarly);
         let retention = if early { retention.map(|retention| retention / 2) } else { retention };
+        let limit = if self.has(Fault::DropsAllTombstonesAtOnce) { u32::MAX } else { limit };
         self.inner.drop_tombstones(&self.consumer(consumer), stream, retention, limit).await
     }
 
@@ -255,6 +272,17 @@ impl FailureLog for Mutant {
         let mut found = self.inner.list(&self.consumer(consumer), query).await?;
         for entity in &mut found {
             entity.gate.version = self.version(&entity.gate);
+            if self.has(Fault::ForgetsWhyItParked) {
+                entity.gate.parked = entity.gate.parked.map(|_| ParkCause::Operator);
+            }
+            if let (Some(failure), true) =
+                (&mut entity.gate.first_failure, self.has(Fault::KeepsErrorTextsInAscii))
+            {
+                failure.text = failure.text.chars().filter(char::is_ascii).collect::<String>().into();
+            }
+        }
+        if self.has(Fault::ListsBackwards) {
+            found.reverse();
         }
         Ok(found)
     }
@@ -272,6 +300,12 @@ impl FailureLog for Mutant {
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
+        if self.has(Fault::ActsWhenRead) {
+            let waiting = GateQuery { state: Some(State::Waiting), limit: 1_000, ..GateQuery::default() };
+            for found in self.inner.list(consumer, &waiting).await? {
+                self.act(consumer, &found.key, Action::Retry).await;
+            }
+        }
         self.inner.totals(&self.consumer(consumer)).await
     }
 }
