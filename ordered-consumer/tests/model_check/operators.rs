@@ -36,15 +36,13 @@ impl Model {
             Ok(reply) => reply,
         };
         t.pending = None;
-        let broken = |why: String| Err(Broken::new(Promise::Operator, why));
-        match reply {
-            Reply::OperatorRefused(OperatorRefusal::Stale { .. }) if same => {
-                let why = "refused as stale, though head, state and attempts are what was decided on";
-                ("an operator is refused", broken(why.into()))
-            }
-            Reply::OperatorRefused(_) => ("an operator is refused", Ok(t)),
-            reply => (name(pending.op), self.carried_out(t, pending, same, skipped, &reply)),
-        }
+        let Reply::OperatorRefused(refusal) = reply else {
+            return (name(pending.op), self.carried_out(t, pending, same, skipped, &reply));
+        };
+        let stale = matches!(refusal, OperatorRefusal::Stale { .. });
+        let why = "refused as stale, though head, state and attempts are what was decided on";
+        let to = if stale && same { Err(Broken::new(Promise::Operator, why)) } else { Ok(t) };
+        ("an operator is refused", to)
     }
 
     fn carried_out(
