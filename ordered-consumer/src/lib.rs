@@ -1,4 +1,31 @@
-//! Per-entity order under failure. (crate docs to come)
+//! Wraps event handlers so that a failing event never lets a later event of the same entity overtake it.
+//!
+//! ```
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! # use ordered_consumer::{Event, MemoryFailureLog, OrderedConsumer, in_memory_broker::InMemoryBroker};
+//! # async fn charge(_: Event) -> Result<(), std::io::Error> { Ok(()) }
+//! # let broker = InMemoryBroker::new();
+//! # broker.create_topic("orders", 1)?;
+//! # broker.close_topic("orders")?;
+//! # let source = broker.subscribe("billing", &["orders"])?;
+//! let consumer = OrderedConsumer::new("billing", charge, MemoryFailureLog::new());
+//! consumer.run(source).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! Before each event its entity is looked up among those that have failed. If an earlier event of it has, this one is
+//! *held* in the failure log; the failed one is *retried* with backoff, and *parked* when retries are used up, while its
+//! successors stay held; once it succeeds, they come back by index. What it promises, and what not, is in the
+//! [README](https://docs.rs/crate/ordered-consumer/latest), how it works in `ARCHITECTURE.md`.
+//!
+//! * Your handlers: [`Handler`], [`json`], [`HandlerError`], [`RetryPolicy`].
+//! * The consumer: [`OrderedConsumer`], [`Limits`], [`Timeouts`], [`Operator`].
+//! * Stores: [`FailureLog`], [`MemoryFailureLog`], `SqliteFailureLog` (feature `sqlite`, on by default).
+//! * Brokers: [`EventSource`], [`EventPublisher`], [`in_memory_broker`] to test with.
+//! * The protocol: [`gate`], pure functions that every store applies.
+//! * For tests: `testing` (feature `testing`): a harness for handlers, conformance suites for stores and adapters.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
 mod clock;
@@ -90,3 +117,8 @@ pub const ENTITY_BYTES_MAX: usize = 1_024;
 pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     display_safe(&error_chain::chain_text(error, 1_024)).to_string()
 }
+
+/// The README's program compiles.
+#[cfg(all(doctest, feature = "sqlite"))]
+#[doc = include_str!("../../README.md")]
+struct Readme;

@@ -62,6 +62,8 @@ pub(crate) struct Conductor<H, S> {
     stopping: bool,
     failed: Option<SourceError>,
     over_total: bool,
+    /// Calls of the last round of chores that have not come back.
+    chores_left: usize,
 }
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
@@ -103,6 +105,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             stopping: false,
             failed: None,
             over_total: false,
+            chores_left: 0,
         }
     }
 

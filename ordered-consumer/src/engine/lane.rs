@@ -26,10 +26,12 @@ pub(crate) struct Lane {
     pub(crate) gated: bool,
     /// The log has said that the first event may run.
     pub(crate) cleared: bool,
+    /// The log has said that the entity holds as much as it may, and nothing else since.
+    pub(crate) limited: bool,
 }
 
 impl Lane {
     pub(crate) fn new(turn: Turn, first: Dispatched) -> Self {
-        Self { turn, queue: VecDeque::from([first]), gated: false, cleared: false }
+        Self { turn, queue: VecDeque::from([first]), gated: false, cleared: false, limited: false }
     }
 }

@@ -13,7 +13,10 @@ use std::{
 };
 
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
-use tokio::{sync::mpsc, time::sleep};
+use tokio::{
+    sync::mpsc,
+    time::{Instant, sleep, sleep_until},
+};
 
 use super::{
     core::Core,
@@ -25,7 +28,7 @@ use super::{
 };
 use crate::{Handler, Index, Outcome, gate::Verdict};
 
-/// After which what could not start is looked at again: an outage, somebody who runs alone, a limit.
+/// After which what could not start is looked at again: an outage, somebody who runs alone.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
 
 /// What the conductor tells a worker.
@@ -143,6 +146,8 @@ pub(crate) struct Worker<H> {
     /// Whether this place counts as running handlers, for whoever wants to run alone.
     entered: bool,
     look_again: bool,
+    /// When entities that wait for a limit ask again.
+    ask_limited_at: Option<Instant>,
 }
 
 impl<H: Handler> Worker<H> {
@@ -168,6 +173,7 @@ impl<H: Handler> Worker<H> {
             done: Vec::new(),
             entered: false,
             look_again: false,
+            ask_limited_at: None,
         }
     }
 
@@ -184,6 +190,9 @@ impl<H: Handler> Worker<H> {
                 }
                 () = sleep(LOOK_AGAIN), if self.look_again => {
                     self.look_again = false;
+                }
+                () = sleep_until(self.ask_limited_at.unwrap_or_else(Instant::now)), if self.ask_limited_at.is_some() => {
+                    self.ask_limited_at = None;
                     self.ask_limited();
                 }
             }

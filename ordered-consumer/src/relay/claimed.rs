@@ -1,6 +1,9 @@
 //! Running heads under claims.
 
-use std::time::Duration;
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    time::Duration,
+};
 
 use tokio::{
     sync::watch,
@@ -114,7 +117,7 @@ async fn run<H: Handler>(
     let lease = Lease::new(usable(timeout).saturating_sub(claimed.asked.elapsed()));
     let context =
         Context { attempt: grant.attempt, redelivered: true, first_failed_at: grant.first_failed_at };
-    let running = async {
+    let mut running = Box::pin(async {
         let event = claimed.event.clone().with_context(context);
         let limit = core.timeouts.handler;
         if grant.alone {
@@ -125,7 +128,7 @@ async fn run<H: Handler>(
             let _entered = core.solo.enter_when_free(core.solo.retries_place()).await;
             guarded::run(&core.handler, event, limit, Some(&lease)).await
         }
-    };
+    });
     let renewing = async {
         loop {
             sleep(lease.remaining() / 3).await;
@@ -142,16 +145,21 @@ async fn run<H: Handler>(
             }
         }
     };
-    tokio::select! {
+    let outcome = tokio::select! {
         biased;
-        ran = running => match ran {
+        ran = &mut running => match ran {
             Ran::Handled => Outcome::Succeeded,
             Ran::Failed(error) => Outcome::Failed(error),
             Ran::Dropped => Outcome::ClaimLost,
         },
         () = renewing => Outcome::ClaimLost,
         _ = stopping.wait_for(|stopping| *stopping == Stopping::Now) => Outcome::BrokenOff,
+    };
+    // A handler may panic when it is dropped, which must not take the relay with it.
+    if catch_unwind(AssertUnwindSafe(move || drop(running))).is_err() {
+        tracing::warn!(consumer = %core.name, event = %claimed.event, "a handler panicked when it was dropped");
     }
+    outcome
 }
 
 /// A handler is dropped this long after its claim was asked for: before the claim's deadline, by the margin for clocks.

@@ -131,7 +131,14 @@ impl Harness {
         let source = broker.subscribe(NAME, &[TOPIC])?;
         let (counted, asked) = (Arc::clone(&consumer), Arc::clone(&consumer));
         let running = tokio::spawn(async move { consumer.run(source).await });
-        Ok(Self { broker, record, operator, stats: Box::new(move || counted.stats()), stopped: Box::new(move || asked.stopped_streams()), running })
+        Ok(Self {
+            broker,
+            record,
+            operator,
+            stats: Box::new(move || counted.stats()),
+            stopped: Box::new(move || asked.stopped_streams()),
+            running,
+        })
     }
 
     /// Makes the nth run (counted from 1, over all events of the entity) fail before the handler is called.

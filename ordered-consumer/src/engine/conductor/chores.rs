@@ -17,7 +17,8 @@ const PAUSED: u32 = 1_000;
 impl<H: Handler, S: EventSource> Conductor<H, S> {
     /// None of it is waited for, and all of it is tried again the next time.
     pub(super) fn chores(&mut self) {
-        if self.stopping {
+        // Where the failure log hangs, nothing piles up.
+        if self.stopping || self.chores_left > 0 {
             return;
         }
         let now = Instant::now();
@@ -32,6 +33,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             let report = Settle { generation: state.generation, settled: intake.settled, let_go: false };
             let core = Arc::clone(&self.core);
+            self.chores_left += 1;
             self.steps.push(Box::pin(async move {
                 if state.is_owned()
                     && let Ok(paused) = core.log.gated_entities(&core.name, &state.name, None, PAUSED, true).await
@@ -48,7 +50,10 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     let dropped = core.log.drop_tombstones(&core.name, &state.name, retention, TOMBSTONES).await;
                     tracing::debug!(stream = %state.name, ?dropped, "tombstones that have done their duty are dropped");
                 }
-                let step: Step<H, S> = Box::new(|_| After::Nothing);
+                let step: Step<H, S> = Box::new(|conductor| {
+                    conductor.chores_left -= 1;
+                    After::Nothing
+                });
                 step
             }));
         }
@@ -59,9 +64,11 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
 
     fn look_at_totals(&mut self) {
         let core = Arc::clone(&self.core);
+        self.chores_left += 1;
         self.steps.push(Box::pin(async move {
             let totals = core.log.totals(&core.name).await;
             let step: Step<H, S> = Box::new(move |conductor| {
+                conductor.chores_left -= 1;
                 let Ok(totals) = totals else { return After::Nothing };
                 let limits = &conductor.core.limits;
                 let over = totals.held_events >= limits.held_events_total_max

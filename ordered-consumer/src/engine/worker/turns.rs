@@ -5,9 +5,12 @@ use std::{
     pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
+    time::Duration,
 };
 
 use super::{Ended, FromWorker, Running, Worker};
+use tokio::time::Instant;
+
 use crate::{
     Handler, Outcome,
     engine::{
@@ -18,6 +21,8 @@ use crate::{
     gate::{Arrival, Verdict},
 };
 
+/// How long an entity that holds as much as it may waits before the failure log is asked again.
+const ASK_LIMITED: Duration = Duration::from_secs(1);
 /// Events of one entity that are decided in one write at most.
 const DECIDED_MAX: usize = 100;
 
@@ -259,6 +264,8 @@ impl<H: Handler> Worker<H> {
 
     fn decided(&mut self, entity: Fingerprint, lane: &mut Lane, verdicts: &[Verdict]) {
         lane.turn = Turn::Ready;
+        let slot = lane.queue.front().map(|event| event.slot);
+        self.limited(slot, lane, verdicts.contains(&Verdict::Full));
         for verdict in verdicts {
             if let Some(outcome) = life::outcome_of(*verdict) {
                 lane.gated |= !matches!(verdict, Verdict::Duplicate);
@@ -275,14 +282,9 @@ impl<H: Handler> Worker<H> {
                     assigned.station.stream.cache.remove(entity);
                     (lane.cleared, lane.gated) = (true, false);
                 }
-                (Verdict::Full, Some(assigned)) => {
+                (Verdict::Full, _) => {
                     lane.turn = Turn::Limited;
-                    assigned.limited += 1;
-                    self.look_again = true;
-                    self.core.counters.limited.add(1);
-                    if let (Some(slot), 1) = (slot, assigned.limited) {
-                        self.tell(FromWorker::Limited { slot, limited: true });
-                    }
+                    self.ask_limited_at.get_or_insert_with(|| Instant::now() + ASK_LIMITED);
                 }
                 _ => {}
             }
@@ -298,13 +300,23 @@ impl<H: Handler> Worker<H> {
             }
             lane.turn = Turn::Ready;
             self.asking.push(*entity);
-            let slot = lane.queue.front().map(|event| event.slot);
-            if let Some(assigned) = slot.and_then(|slot| self.streams.get_mut(&slot)) {
-                assigned.limited = assigned.limited.saturating_sub(1);
-                if let (Some(slot), 0) = (slot, assigned.limited) {
-                    drop(self.conductor.send(FromWorker::Limited { slot, limited: false }));
-                }
-            }
+        }
+    }
+
+    /// Counts the entities of a stream that wait for a limit; the conductor hears of the first and of the last.
+    fn limited(&mut self, slot: Option<u64>, lane: &mut Lane, limited: bool) {
+        let Some(slot) = slot.filter(|_| lane.limited != limited) else { return };
+        let Some(assigned) = self.streams.get_mut(&slot) else { return };
+        lane.limited = limited;
+        if limited {
+            self.core.counters.limited.add(1);
+            assigned.limited += 1;
+        } else {
+            assigned.limited = assigned.limited.saturating_sub(1);
+        }
+        let told = if limited { assigned.limited == 1 } else { assigned.limited == 0 };
+        if told {
+            self.tell(FromWorker::Limited { slot, limited });
         }
     }
 
