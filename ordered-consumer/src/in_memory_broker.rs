@@ -60,6 +60,7 @@
 //! | to test | call |
 //! | --- | --- |
 //! | a crash | drop the source without `close`, or [`crash`](InMemoryBroker::crash) |
+//! | a process that stands still | [`session_timeout`](GroupOptions::session_timeout), a queue's [`visibility_timeout`](QueueOptions::visibility_timeout) |
 //! | a zombie owner | [`force_lose`](InMemoryBroker::force_lose) |
 //! | duplicates | [`redeliver`](InMemoryBroker::redeliver) |
 //! | a position that went back | [`rewind`](InMemoryBroker::rewind) |

@@ -124,6 +124,7 @@ async fn a_refused_delete_gives_back_the_rest_of_its_entitys_receive() {
     broker.refuse_deletes("q", 1).unwrap();
     settle(&mut source, &assignment, [&deliveries[1], &deliveries[3], &deliveries[2]]);
     assert_eq!(broker.kept("q"), 2, "the other entity's delete went through");
+    assert!(deliveries[3].lease.as_ref().unwrap().remaining().is_zero(), "nothing more of it may start");
     let (_, again) = events(&mut source);
     assert_eq!(indexes(&again), [1, 3]);
 }
