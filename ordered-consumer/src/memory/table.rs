@@ -61,6 +61,27 @@ pub(super) struct Table {
     outcomes: HashMap<(GateKey, Arc<str>), Result<u64, OperatorRefusal>>,
 }
 
+/// In which of the table's sets a gate belongs, and where.
+#[derive(PartialEq, Eq)]
+struct Listing {
+    due_at: Option<Timestamp>,
+    paused: bool,
+    uncleared: bool,
+    tombstone: Option<(Option<Index>, Timestamp)>,
+}
+
+impl Listing {
+    fn of(gate: &Gate) -> Self {
+        let may_go = gate.is_cleared() && gate.conflicts == 0;
+        Self {
+            due_at: gate.due_at,
+            paused: gate.parked == Some(ParkCause::Operator),
+            uncleared: !gate.is_cleared(),
+            tombstone: may_go.then_some((gate.resolved, gate.since)),
+        }
+    }
+}
+
 impl Table {
     pub(super) fn record(&self, stream: &StreamName) -> Option<&StreamRecord> {
         self.records.get(stream)
@@ -86,25 +107,25 @@ impl Table {
         self.totals
     }
 
-    /// Rows and conflicts of a gate that there is.
-    pub(super) fn entity_mut(&mut self, key: &GateKey) -> Option<&mut Entity> {
+    /// Writes the gate, or removes it with all that is kept under it; and gives what is kept under it.
+    pub(super) fn put_gate(&mut self, key: &GateKey, gate: Option<Gate>) -> Option<&mut Entity> {
+        let Some(gate) = gate else {
+            self.take_entity(key);
+            return None;
+        };
+        // Most writes are holds: they change what is counted and nothing by which a gate is looked for.
+        if let Some(entity) = self.entities.get_mut(key)
+            && Listing::of(&entity.gate) == Listing::of(&gate)
+        {
+            uncount(&mut self.totals, &entity.gate);
+            count_in(&mut self.totals, &gate);
+            entity.gate = gate;
+        } else {
+            let mut entity = self.take_entity(key).unwrap_or_default();
+            entity.gate = gate;
+            self.put_entity(key.clone(), entity);
+        }
         self.entities.get_mut(key)
-    }
-
-    /// Writes the gate, or removes it with all that is kept under it.
-    pub(super) fn put_gate(&mut self, key: &GateKey, gate: Option<Gate>) {
-        if let Some(old) = self.gate(key).cloned() {
-            self.unlist(key, &old);
-        }
-        match gate {
-            Some(gate) => {
-                self.enlist(key, &gate);
-                self.entities.entry(key.clone()).or_default().gate = gate;
-            }
-            None => {
-                self.entities.remove(key);
-            }
-        }
     }
 
     /// Takes a gate out, with all that is kept under it.
@@ -120,36 +141,39 @@ impl Table {
     }
 
     fn enlist(&mut self, key: &GateKey, gate: &Gate) {
-        if let Some(due_at) = gate.due_at {
+        let listing = Listing::of(gate);
+        if let Some(due_at) = listing.due_at {
             self.due.insert((due_at, key.clone()));
         }
-        if gate.parked == Some(ParkCause::Operator) {
+        if listing.paused {
             self.paused.insert(key.clone());
         }
-        if !gate.is_cleared() {
+        if listing.uncleared {
             self.uncleared.insert(key.clone());
-        } else if gate.conflicts == 0 {
-            self.resolved.insert((key.stream.clone(), gate.resolved, key.entity.clone()));
-            self.cleared.insert((key.stream.clone(), gate.since, key.entity.clone()));
         }
-        self.totals.gated_entities += u64::from(!gate.is_cleared());
-        self.totals.parked_entities += u64::from(gate.parked.is_some());
-        self.totals.held_events += gate.held_events;
-        self.totals.held_bytes += gate.held_bytes;
+        if let Some((resolved, since)) = listing.tombstone {
+            self.resolved.insert((key.stream.clone(), resolved, key.entity.clone()));
+            self.cleared.insert((key.stream.clone(), since, key.entity.clone()));
+        }
+        count_in(&mut self.totals, gate);
     }
 
     fn unlist(&mut self, key: &GateKey, gate: &Gate) {
-        if let Some(due_at) = gate.due_at {
+        let listing = Listing::of(gate);
+        if let Some(due_at) = listing.due_at {
             self.due.remove(&(due_at, key.clone()));
         }
-        self.paused.remove(key);
-        self.uncleared.remove(key);
-        self.resolved.remove(&(key.stream.clone(), gate.resolved, key.entity.clone()));
-        self.cleared.remove(&(key.stream.clone(), gate.since, key.entity.clone()));
-        self.totals.gated_entities -= u64::from(!gate.is_cleared());
-        self.totals.parked_entities -= u64::from(gate.parked.is_some());
-        self.totals.held_events -= gate.held_events;
-        self.totals.held_bytes -= gate.held_bytes;
+        if listing.paused {
+            self.paused.remove(key);
+        }
+        if listing.uncleared {
+            self.uncleared.remove(key);
+        }
+        if let Some((resolved, since)) = listing.tombstone {
+            self.resolved.remove(&(key.stream.clone(), resolved, key.entity.clone()));
+            self.cleared.remove(&(key.stream.clone(), since, key.entity.clone()));
+        }
+        uncount(&mut self.totals, gate);
     }
 
     /// Up to `limit` gates that are due, the longest due first.
@@ -287,6 +311,20 @@ impl Table {
         let lines = self.audit.iter().rev().filter(|line| key.is_none_or(|key| *key == line.key));
         lines.take(count(limit)).cloned().collect()
     }
+}
+
+fn count_in(totals: &mut Totals, gate: &Gate) {
+    totals.gated_entities += u64::from(!gate.is_cleared());
+    totals.parked_entities += u64::from(gate.parked.is_some());
+    totals.held_events += gate.held_events;
+    totals.held_bytes += gate.held_bytes;
+}
+
+fn uncount(totals: &mut Totals, gate: &Gate) {
+    totals.gated_entities -= u64::from(!gate.is_cleared());
+    totals.parked_entities -= u64::from(gate.parked.is_some());
+    totals.held_events -= gate.held_events;
+    totals.held_bytes -= gate.held_bytes;
 }
 
 pub(super) fn count(limit: u32) -> usize {
