@@ -46,7 +46,10 @@ pub(super) struct Entity {
 #[derive(Default)]
 pub(super) struct Table {
     records: BTreeMap<StreamName, StreamRecord>,
-    entities: BTreeMap<GateKey, Entity>,
+    /// Hashed, because what arrives is looked for one by one, among however many.
+    entities: HashMap<GateKey, Box<Entity>>,
+    /// The same gates in the order of stream and entity.
+    order: BTreeSet<GateKey>,
     due: BTreeSet<(Timestamp, GateKey)>,
     /// Gates that are not cleared.
     uncleared: BTreeSet<GateKey>,
@@ -96,7 +99,7 @@ impl Table {
     }
 
     pub(super) fn entity(&self, key: &GateKey) -> Option<&Entity> {
-        self.entities.get(key)
+        self.entities.get(key).map(Box::as_ref)
     }
 
     pub(super) fn gate(&self, key: &GateKey) -> Option<&Gate> {
@@ -113,30 +116,36 @@ impl Table {
             self.take_entity(key);
             return None;
         };
-        // Most writes are holds: they change what is counted and nothing by which a gate is looked for.
-        if let Some(entity) = self.entities.get_mut(key)
-            && Listing::of(&entity.gate) == Listing::of(&gate)
+        let old = self.entities.get(key).map(|entity| &entity.gate);
+        if let Some(old) = old
+            && Listing::of(old) == Listing::of(&gate)
         {
-            uncount(&mut self.totals, &entity.gate);
+            // Most writes are holds: they change what is counted, and nothing by which a gate is looked for.
+            uncount(&mut self.totals, old);
             count_in(&mut self.totals, &gate);
-            entity.gate = gate;
         } else {
-            let mut entity = self.take_entity(key).unwrap_or_default();
-            entity.gate = gate;
-            self.put_entity(key.clone(), entity);
+            match old.cloned() {
+                Some(old) => self.unlist(key, &old),
+                None => drop(self.order.insert(key.clone())),
+            }
+            self.enlist(key, &gate);
         }
-        self.entities.get_mut(key)
+        let entity = self.entities.entry(key.clone()).or_default();
+        entity.gate = gate;
+        Some(entity)
     }
 
     /// Takes a gate out, with all that is kept under it.
-    pub(super) fn take_entity(&mut self, key: &GateKey) -> Option<Entity> {
+    pub(super) fn take_entity(&mut self, key: &GateKey) -> Option<Box<Entity>> {
         let entity = self.entities.remove(key)?;
+        self.order.remove(key);
         self.unlist(key, &entity.gate);
         Some(entity)
     }
 
-    pub(super) fn put_entity(&mut self, key: GateKey, entity: Entity) {
+    pub(super) fn put_entity(&mut self, key: GateKey, entity: Box<Entity>) {
         self.enlist(&key, &entity.gate);
+        self.order.insert(key.clone());
         self.entities.insert(key, entity);
     }
 
@@ -211,7 +220,7 @@ impl Table {
     /// Every gate of the stream, tombstones too.
     pub(super) fn keys_of(&self, stream: &StreamName) -> Vec<GateKey> {
         let first = GateKey { stream: stream.clone(), entity: Bytes::new() };
-        let keys = self.entities.range(first..).map(|(key, _)| key);
+        let keys = self.order.range(first..);
         keys.take_while(|key| key.stream == *stream).cloned().collect()
     }
 
@@ -233,7 +242,7 @@ impl Table {
         if paused_only {
             page(&mut self.paused.range((from, Bound::Unbounded)))
         } else {
-            page(&mut self.entities.range((from, Bound::Unbounded)).map(|(key, _)| key))
+            page(&mut self.order.range((from, Bound::Unbounded)))
         }
     }
 
@@ -249,7 +258,7 @@ impl Table {
         let from = query.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let range = (from, Bound::Unbounded);
         if query.state == Some(State::Cleared) {
-            let keys = self.entities.range(range).map(|(key, _)| key);
+            let keys = self.order.range(range);
             keys.filter_map(matches).take(count(limit)).collect()
         } else {
             self.uncleared.range(range).filter_map(matches).take(count(limit)).collect()
