@@ -6,7 +6,7 @@ use super::table::{Entity, Row, Table, count};
 use crate::{
     Answer, AuditLine, BATCH_REQUESTS_MAX, DueGates, Event, FailureLogError, GateKey, Request, TakenGate,
     Timestamp,
-    gate::{self, Action, Gate, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
+    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
 };
 
 /// Whether the batch keeps the trait's contract.
@@ -56,8 +56,9 @@ pub(super) fn one(
     let Request { key, guard, input } = request;
     *version += 1;
     let moment = Moment { now, version: *version, settings };
-    let gate = table.gate(key).cloned();
-    let rows = load(table, key, gate.as_ref(), input, settings);
+    let entity = table.entity(key);
+    let gate = entity.map(|entity| entity.gate.clone());
+    let rows = load(table, key, entity, input, settings);
     let step = gate::step(gate, &rows, table.record(&key.stream), guard, input, &moment);
     write(table, key, input, step, now)
 }
@@ -79,17 +80,16 @@ pub(super) fn take_due(
     DueGates { taken, next_due_in: table.next_due_at().map(|due_at| due_at.since(now)) }
 }
 
-fn load(table: &Table, key: &GateKey, gate: Option<&Gate>, input: &Input, settings: &Settings) -> Rows {
-    let entity = table.entity(key);
+fn load(table: &Table, key: &GateKey, entity: Option<&Entity>, input: &Input, settings: &Settings) -> Rows {
     let mut rows = Rows::default();
     match input {
         Input::Arrive { events } => {
             rows.logged = events.iter().map(|arrival| logged(entity, &arrival.event)).collect();
         }
         Input::Fail { event, .. } => rows.logged = vec![logged(entity, event)],
-        Input::Resolve { .. } => pass(&mut rows, entity, gate, input, settings),
+        Input::Resolve { .. } => pass(&mut rows, entity, input, settings),
         Input::Operate(operation) => {
-            pass(&mut rows, entity, gate, input, settings);
+            pass(&mut rows, entity, input, settings);
             let request_id = operation.request_id.as_ref();
             rows.earlier_outcome = request_id.and_then(|id| table.earlier_outcome(key, id));
         }
@@ -111,8 +111,9 @@ fn logged(entity: Option<&Entity>, event: &Event) -> Option<LoggedAt> {
 }
 
 /// What the rows say at the input's bound.
-fn pass(rows: &mut Rows, entity: Option<&Entity>, gate: Option<&Gate>, input: &Input, settings: &Settings) {
-    let (Some(entity), Some(bound)) = (entity, gate.and_then(|gate| input.bound(gate))) else { return };
+fn pass(rows: &mut Rows, entity: Option<&Entity>, input: &Input, settings: &Settings) {
+    let Some(entity) = entity else { return };
+    let Some(bound) = input.bound(&entity.gate) else { return };
     for (index, row) in entity.rows.range(..=bound) {
         rows.passed_events += 1;
         rows.passed_bytes += row.bytes;
@@ -126,12 +127,8 @@ fn pass(rows: &mut Rows, entity: Option<&Entity>, gate: Option<&Gate>, input: &I
 }
 
 fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Timestamp) -> Answer {
-    let changed = step.gate.as_ref() != table.gate(key);
-    if changed {
-        table.put_gate(key, step.gate);
-    }
     let mut event = None;
-    if let Some(entity) = table.entity_mut(key) {
+    if let Some(entity) = table.put_gate(key, step.gate) {
         if let Some(through) = step.delete_through {
             while entity.rows.first_key_value().is_some_and(|(index, _)| *index <= through) {
                 entity.rows.pop_first();

@@ -46,7 +46,10 @@ pub(super) struct Entity {
 #[derive(Default)]
 pub(super) struct Table {
     records: BTreeMap<StreamName, StreamRecord>,
-    entities: BTreeMap<GateKey, Entity>,
+    /// Hashed, because what arrives is looked for one by one, among however many.
+    entities: HashMap<GateKey, Box<Entity>>,
+    /// The same gates in the order of stream and entity.
+    order: BTreeSet<GateKey>,
     due: BTreeSet<(Timestamp, GateKey)>,
     /// Gates that are not cleared.
     uncleared: BTreeSet<GateKey>,
@@ -59,6 +62,27 @@ pub(super) struct Table {
     totals: Totals,
     audit: Vec<AuditLine>,
     outcomes: HashMap<(GateKey, Arc<str>), Result<u64, OperatorRefusal>>,
+}
+
+/// In which of the table's sets a gate belongs, and where.
+#[derive(PartialEq, Eq)]
+struct Listing {
+    due_at: Option<Timestamp>,
+    paused: bool,
+    uncleared: bool,
+    tombstone: Option<(Option<Index>, Timestamp)>,
+}
+
+impl Listing {
+    fn of(gate: &Gate) -> Self {
+        let may_go = gate.is_cleared() && gate.conflicts == 0;
+        Self {
+            due_at: gate.due_at,
+            paused: gate.parked == Some(ParkCause::Operator),
+            uncleared: !gate.is_cleared(),
+            tombstone: may_go.then_some((gate.resolved, gate.since)),
+        }
+    }
 }
 
 impl Table {
@@ -75,7 +99,7 @@ impl Table {
     }
 
     pub(super) fn entity(&self, key: &GateKey) -> Option<&Entity> {
-        self.entities.get(key)
+        self.entities.get(key).map(Box::as_ref)
     }
 
     pub(super) fn gate(&self, key: &GateKey) -> Option<&Gate> {
@@ -86,70 +110,79 @@ impl Table {
         self.totals
     }
 
-    /// Rows and conflicts of a gate that there is.
-    pub(super) fn entity_mut(&mut self, key: &GateKey) -> Option<&mut Entity> {
-        self.entities.get_mut(key)
-    }
-
-    /// Writes the gate, or removes it with all that is kept under it.
-    pub(super) fn put_gate(&mut self, key: &GateKey, gate: Option<Gate>) {
-        if let Some(old) = self.gate(key).cloned() {
-            self.unlist(key, &old);
-        }
-        match gate {
-            Some(gate) => {
-                self.enlist(key, &gate);
-                self.entities.entry(key.clone()).or_default().gate = gate;
+    /// Writes the gate, or removes it with all that is kept under it; and gives what is kept under it.
+    pub(super) fn put_gate(&mut self, key: &GateKey, gate: Option<Gate>) -> Option<&mut Entity> {
+        let Some(gate) = gate else {
+            self.take_entity(key);
+            return None;
+        };
+        let old = self.entities.get(key).map(|entity| &entity.gate);
+        if let Some(old) = old
+            && Listing::of(old) == Listing::of(&gate)
+        {
+            // Most writes are holds: they change what is counted, and nothing by which a gate is looked for.
+            uncount(&mut self.totals, old);
+            count_in(&mut self.totals, &gate);
+        } else {
+            match old.cloned() {
+                Some(old) => self.unlist(key, &old),
+                None => drop(self.order.insert(key.clone())),
             }
-            None => {
-                self.entities.remove(key);
-            }
+            self.enlist(key, &gate);
         }
+        let entity = self.entities.entry(key.clone()).or_default();
+        entity.gate = gate;
+        Some(entity)
     }
 
     /// Takes a gate out, with all that is kept under it.
-    pub(super) fn take_entity(&mut self, key: &GateKey) -> Option<Entity> {
+    pub(super) fn take_entity(&mut self, key: &GateKey) -> Option<Box<Entity>> {
         let entity = self.entities.remove(key)?;
+        self.order.remove(key);
         self.unlist(key, &entity.gate);
         Some(entity)
     }
 
-    pub(super) fn put_entity(&mut self, key: GateKey, entity: Entity) {
+    pub(super) fn put_entity(&mut self, key: GateKey, entity: Box<Entity>) {
         self.enlist(&key, &entity.gate);
+        self.order.insert(key.clone());
         self.entities.insert(key, entity);
     }
 
     fn enlist(&mut self, key: &GateKey, gate: &Gate) {
-        if let Some(due_at) = gate.due_at {
+        let listing = Listing::of(gate);
+        if let Some(due_at) = listing.due_at {
             self.due.insert((due_at, key.clone()));
         }
-        if gate.parked == Some(ParkCause::Operator) {
+        if listing.paused {
             self.paused.insert(key.clone());
         }
-        if !gate.is_cleared() {
+        if listing.uncleared {
             self.uncleared.insert(key.clone());
-        } else if gate.conflicts == 0 {
-            self.resolved.insert((key.stream.clone(), gate.resolved, key.entity.clone()));
-            self.cleared.insert((key.stream.clone(), gate.since, key.entity.clone()));
         }
-        self.totals.gated_entities += u64::from(!gate.is_cleared());
-        self.totals.parked_entities += u64::from(gate.parked.is_some());
-        self.totals.held_events += gate.held_events;
-        self.totals.held_bytes += gate.held_bytes;
+        if let Some((resolved, since)) = listing.tombstone {
+            self.resolved.insert((key.stream.clone(), resolved, key.entity.clone()));
+            self.cleared.insert((key.stream.clone(), since, key.entity.clone()));
+        }
+        count_in(&mut self.totals, gate);
     }
 
     fn unlist(&mut self, key: &GateKey, gate: &Gate) {
-        if let Some(due_at) = gate.due_at {
+        let listing = Listing::of(gate);
+        if let Some(due_at) = listing.due_at {
             self.due.remove(&(due_at, key.clone()));
         }
-        self.paused.remove(key);
-        self.uncleared.remove(key);
-        self.resolved.remove(&(key.stream.clone(), gate.resolved, key.entity.clone()));
-        self.cleared.remove(&(key.stream.clone(), gate.since, key.entity.clone()));
-        self.totals.gated_entities -= u64::from(!gate.is_cleared());
-        self.totals.parked_entities -= u64::from(gate.parked.is_some());
-        self.totals.held_events -= gate.held_events;
-        self.totals.held_bytes -= gate.held_bytes;
+        if listing.paused {
+            self.paused.remove(key);
+        }
+        if listing.uncleared {
+            self.uncleared.remove(key);
+        }
+        if let Some((resolved, since)) = listing.tombstone {
+            self.resolved.remove(&(key.stream.clone(), resolved, key.entity.clone()));
+            self.cleared.remove(&(key.stream.clone(), since, key.entity.clone()));
+        }
+        uncount(&mut self.totals, gate);
     }
 
     /// Up to `limit` gates that are due, the longest due first.
@@ -187,7 +220,7 @@ impl Table {
     /// Every gate of the stream, tombstones too.
     pub(super) fn keys_of(&self, stream: &StreamName) -> Vec<GateKey> {
         let first = GateKey { stream: stream.clone(), entity: Bytes::new() };
-        let keys = self.entities.range(first..).map(|(key, _)| key);
+        let keys = self.order.range(first..);
         keys.take_while(|key| key.stream == *stream).cloned().collect()
     }
 
@@ -209,7 +242,7 @@ impl Table {
         if paused_only {
             page(&mut self.paused.range((from, Bound::Unbounded)))
         } else {
-            page(&mut self.entities.range((from, Bound::Unbounded)).map(|(key, _)| key))
+            page(&mut self.order.range((from, Bound::Unbounded)))
         }
     }
 
@@ -225,7 +258,7 @@ impl Table {
         let from = query.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
         let range = (from, Bound::Unbounded);
         if query.state == Some(State::Cleared) {
-            let keys = self.entities.range(range).map(|(key, _)| key);
+            let keys = self.order.range(range);
             keys.filter_map(matches).take(count(limit)).collect()
         } else {
             self.uncleared.range(range).filter_map(matches).take(count(limit)).collect()
@@ -287,6 +320,20 @@ impl Table {
         let lines = self.audit.iter().rev().filter(|line| key.is_none_or(|key| *key == line.key));
         lines.take(count(limit)).cloned().collect()
     }
+}
+
+fn count_in(totals: &mut Totals, gate: &Gate) {
+    totals.gated_entities += u64::from(!gate.is_cleared());
+    totals.parked_entities += u64::from(gate.parked.is_some());
+    totals.held_events += gate.held_events;
+    totals.held_bytes += gate.held_bytes;
+}
+
+fn uncount(totals: &mut Totals, gate: &Gate) {
+    totals.gated_entities -= u64::from(!gate.is_cleared());
+    totals.parked_entities -= u64::from(gate.parked.is_some());
+    totals.held_events -= gate.held_events;
+    totals.held_bytes -= gate.held_bytes;
 }
 
 pub(super) fn count(limit: u32) -> usize {
