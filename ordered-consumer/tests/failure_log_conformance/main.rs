@@ -1,9 +1,8 @@
 //! Every failure log keeps every rule of the suite.
 #![cfg(feature = "testing")]
 
-// To be put in when `SqliteFailureLog` is there: all 108 rules held on it when this was written.
-// #[cfg(feature = "sqlite")]
-// mod sqlite;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 
 use std::sync::Arc;
 
