@@ -106,7 +106,8 @@ impl SqliteFailureLog {
         self.reopened(connections)
     }
 
-    /// The same file with another time to wait for other processes' locks. Clones made before keep theirs.
+    /// The same file with another time to wait for other processes' locks, an hour at most. Clones made before keep
+    /// theirs.
     #[must_use]
     pub fn with_busy_timeout(self, busy_timeout: Duration) -> Self {
         let old = &self.connections;
@@ -317,6 +318,8 @@ impl FailureLog for SqliteFailureLog {
         stream: &StreamName,
         entities: &[Bytes],
     ) -> Result<(Vec<bool>, Timestamp), FailureLogError> {
+        // Before the look-up, so that what is reckoned from it is rather too early than too late.
+        let now = self.connections.clock.now();
         let mut gated = Vec::with_capacity(entities.len());
         if let Some(consumer_id) = self.known_consumer(consumer).await? {
             for chunk in entities.chunks(Statement::rows_max(reading::GATED_WIDTH)) {
@@ -326,7 +329,7 @@ impl FailureLog for SqliteFailureLog {
             }
         }
         gated.resize(entities.len(), false);
-        Ok((gated, self.connections.clock.now()))
+        Ok((gated, now))
     }
 
     async fn drop_tombstones(

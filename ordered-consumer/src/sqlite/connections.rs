@@ -36,7 +36,10 @@ const TRIES_MAX: u32 = 3;
 const OPEN_AGAIN_AFTER: Duration = Duration::from_millis(5);
 
 /// How long SQLite waits for another connection's lock before a try counts as failed.
-pub(super) const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+
+/// SQLite counts the busy timeout in milliseconds of 31 bits; nobody means more than an hour.
+const BUSY_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
 /// A write: everything between `BEGIN IMMEDIATE` and `COMMIT`. It may be run more than once, each time from the start.
 pub(super) trait Write: Send + Sync + 'static {
@@ -48,8 +51,22 @@ pub(super) trait Write: Send + Sync + 'static {
     fn run(&self, session: &mut Session<'_>) -> impl Future<Output = Result<Self::Output, Trouble>> + Send;
 }
 
+/// What a connection is opened for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Purpose {
+    /// To make the tables, and the file if it is not there.
+    Create,
+    /// To write to a file with tables: one that has vanished since must not be made anew, without its gates.
+    Write,
+    /// To read.
+    Read,
+}
+
 pub(super) struct Connections {
+    /// As the user wrote it.
     path: PathBuf,
+    /// Where that was when the log was opened, wherever the process goes since.
+    file: PathBuf,
     pub(super) busy_timeout: Duration,
     pub(super) clock: Clock,
     /// Statements run, beside those that begin and end transactions.
@@ -63,6 +80,7 @@ pub(super) struct Connections {
 impl Connections {
     pub(super) fn new(path: PathBuf, clock: Clock) -> Self {
         Self {
+            file: std::path::absolute(&path).unwrap_or_else(|_| path.clone()),
             path,
             busy_timeout: BUSY_TIMEOUT,
             clock,
@@ -73,9 +91,9 @@ impl Connections {
         }
     }
 
-    /// The same file with another busy timeout, which connections take when they are opened.
+    /// With another busy timeout, which connections take when they are opened.
     pub(super) fn with_busy_timeout(self, busy_timeout: Duration) -> Self {
-        Self { busy_timeout, ..Self::new(self.path, self.clock) }
+        Self { busy_timeout: busy_timeout.min(BUSY_TIMEOUT_MAX), ..self }
     }
 
     pub(super) fn path(&self) -> &std::path::Path {
@@ -97,7 +115,7 @@ impl Connections {
 
     async fn open_once(&self) -> Result<(), Trouble> {
         let mut slot = self.writer.lock().await;
-        let mut connection = self.connect(true).await?;
+        let mut connection = self.connect(Purpose::Create).await?;
         let mut transaction = connection.begin_with("begin immediate").await?;
         schema::migrate(&mut transaction).await?;
         transaction.commit().await.map_err(Trouble::Commit)?;
@@ -105,12 +123,13 @@ impl Connections {
         Ok(())
     }
 
-    async fn connect(&self, writes: bool) -> Result<SqliteConnection, Trouble> {
+    async fn connect(&self, purpose: Purpose) -> Result<SqliteConnection, Trouble> {
         // 64 MiB for the writer keep the upper pages of a million gates; memory is counted in KiB, below zero.
+        let writes = purpose != Purpose::Read;
         let (cache, query_only) = if writes { ("-65536", "off") } else { ("-16384", "on") };
         let mut options = SqliteConnectOptions::new()
-            .filename(&self.path)
-            .create_if_missing(writes)
+            .filename(&self.file)
+            .create_if_missing(purpose == Purpose::Create)
             .busy_timeout(self.busy_timeout)
             .synchronous(SqliteSynchronous::Full)
             .statement_cache_capacity(256)
@@ -141,7 +160,7 @@ impl Connections {
         let mut slot = self.writer.lock().await;
         let mut connection = match slot.take() {
             Some(connection) => connection,
-            None => self.connect(true).await?,
+            None => self.connect(Purpose::Write).await?,
         };
         let ended = self.transact(&mut connection, work).await;
         // After any other error nobody knows what state the connection is in: dropped here, it is closed.
@@ -162,8 +181,12 @@ impl Connections {
         match work.run(&mut session).await {
             Ok(output) => transaction.commit().await.map_err(Trouble::Commit).map(|()| output),
             Err(trouble) => {
-                transaction.rollback().await?;
-                Err(trouble)
+                // After some errors SQLite has rolled back already, and says so: the first error is the one to tell.
+                let rolled_back = transaction.rollback().await;
+                Err(match (trouble, rolled_back) {
+                    (Trouble::Log(_), Err(error)) => Trouble::Sql(error),
+                    (trouble, _) => trouble,
+                })
             }
         }
     }
@@ -189,7 +212,7 @@ impl Connections {
         let idle = self.idle().pop();
         let mut connection = match idle {
             Some(connection) => connection,
-            None => self.connect(false).await?,
+            None => self.connect(Purpose::Read).await?,
         };
         self.statements.fetch_add(1, Ordering::Relaxed);
         let (text, arguments) = statement.finish()?;

@@ -131,3 +131,14 @@ async fn nothing_acknowledged_is_missing_after_kill_9() {
         assert_eq!(one(&log, arrive(event("e", u128::MAX))).await, Reply::Arrived(vec![Verdict::Held]));
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_read_dropped_at_any_poll_leaves_the_log_as_it_was() {
+    let bench = Bench::new().await;
+    apply(&bench.log, &[fail(event("e", 1))]).await;
+    for pending in 0..40 {
+        dropped_at(held(&bench.log, "e"), pending).await;
+        dropped_at(bench.log.take_due(&consumer(), &settings(), 10), pending).await;
+        assert_eq!(indexes(&held(&bench.log, "e").await), [1]);
+    }
+}

@@ -111,3 +111,14 @@ async fn a_paused_clock_of_tokio_does_not_end_calls_early() {
         bench.log.which_gated(&consumer(), &stream(), &[key("e").entity, key("f").entity]).await.unwrap();
     assert_eq!(gated, [true, false]);
 }
+
+#[tokio::test]
+async fn a_file_that_has_vanished_is_unavailable_and_not_made_anew() {
+    let bench = Bench::new().await;
+    apply(&bench.log, &[fail(event("e", 1))]).await;
+    bench.log.close().await.unwrap();
+    std::fs::remove_file(bench.path()).unwrap();
+    let answer = bench.log.apply(&consumer(), &settings(), &[fail(event("f", 1))]).await;
+    assert!(matches!(answer, Err(FailureLogError::Unavailable { .. })), "{answer:?}");
+    assert!(!bench.path().exists());
+}

@@ -88,3 +88,16 @@ async fn looking_for_what_is_due_takes_no_lock_while_nothing_is() {
     assert!(due.taken.is_empty());
     assert_eq!(due.next_due_in, Some(std::time::Duration::from_secs(1)));
 }
+
+#[tokio::test]
+async fn holds_and_first_failures_in_one_batch_take_three_statements() {
+    let bench = Bench::new().await;
+    apply(&bench.log, &[fail(event("held", 1))]).await;
+    let before = bench.log.statements();
+    let answers = apply(&bench.log, &[arrive(event("held", 2)), fail(event("new", 1))]).await.answers;
+    assert_eq!(bench.log.statements() - before, 3);
+    assert_eq!(answers[0].reply, Reply::Arrived(vec![Verdict::Held]));
+    let totals = bench.log.totals(&consumer()).await.unwrap();
+    assert_eq!((totals.gated_entities, totals.held_events), (2, 3));
+    assert_eq!(totals.held_bytes, 3 * event("new", 1).size() as u64 + 2);
+}
