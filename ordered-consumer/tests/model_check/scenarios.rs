@@ -147,6 +147,13 @@ scenarios! {
     a_killer_on_a_shared_stream:
         Scope { shared: true, processes: 2, runners: 2, batch: 2, events: 3, failures: 1, ..KILLER },
         wide: Scope { shared: true, processes: 2, runners: 2, batch: 2, events: 3, failures: 1, ..KILLER };
+    /// Suspicion ends: what comes after the last suspect runs at once.
+    a_killer_and_few_events_under_way:
+        Scope { events: 4, killer: 3, uncommitted_max: 2, failures: 1, unknowns: 1, ..KILLER },
+        wide: Scope { events: 4, killer: 3, uncommitted_max: 2, failures: 2, unknowns: 2, crashes: 1, ..KILLER };
+    a_crash_and_a_takeover_with_few_events_under_way:
+        Scope { events: 3, uncommitted_max: 1, crashes: 1, ..OWNED },
+        wide: Scope { events: 4, uncommitted_max: 2, failures: 2, unknowns: 1, crashes: 1, ..OWNED };
     two_crashes_with_suspects:
         Scope { events: 3, failures: 0, crashes: 2, ..BASE },
         wide: Scope { events: 3, failures: 1, crashes: 2, processes: 2, takeovers: 1, ..BASE };
