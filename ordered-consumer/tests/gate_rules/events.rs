@@ -5,8 +5,8 @@ use std::time::Duration;
 use ordered_consumer::{
     Index, ParkCause, Timestamp,
     gate::{
-        Action, Arrival, FenceRefusal, Guard, Input, Logged, Reply, Resolved, Settings, State, Taken,
-        Verdict, may_drop_tombstone,
+        Action, Arrival, FenceRefusal, Guard, Input, Logged, Reply, Resolved, Settings, Settle, State,
+        TakeOver, Taken, Verdict, may_drop_tombstone, settle, take_over,
     },
 };
 
@@ -163,4 +163,15 @@ fn what_a_handler_ignores_is_only_written_down() {
     let step = log.step(&Input::Ignore { index: index(4), failure: failure() });
     assert_eq!((step.gate, step.reply), (None, Reply::Noted));
     assert_eq!(step.audit.map(|audit| (audit.action, audit.index)), Some(("ignore", Some(index(4)))));
+}
+
+#[test]
+fn a_stream_let_go_stays_clean_until_the_next_takeover() {
+    let asked = TakeOver { seen_generation: 0, identity: None, position: None, uncommitted_max: 5 };
+    let owned = take_over(None, &asked).unwrap();
+    let report = |let_go| Settle { generation: 1, settled: None, let_go };
+    let clean = settle(Some(&owned), &report(true)).unwrap();
+    assert!(settle(Some(&clean), &report(false)).unwrap().clean, "a report on its way does not undo it");
+    let again = take_over(Some(&clean), &TakeOver { seen_generation: 1, ..asked }).unwrap();
+    assert_eq!((again.clean, again.generation), (false, 2));
 }

@@ -3,13 +3,16 @@
 use std::time::Duration;
 
 use ordered_consumer::{
-    Index, ParkCause,
-    gate::{Action, Arrival, Input, Next, OperatorRefusal, Reply, State, Verdict},
+    Index, ParkCause, Timestamp,
+    gate::{
+        Action, Arrival, Gate, Input, Logged, Next, OperatorRefusal, Reply, State, Verdict,
+        may_drop_tombstone,
+    },
 };
 
 use crate::{
     ENDS, RETRY,
-    log::{Log, event_with, index, token},
+    log::{Log, event_with, failure, index, token},
 };
 
 #[test]
@@ -87,6 +90,7 @@ fn a_resume_goes_on_counting_and_a_retry_begins_anew() {
         log.fail(1, 5, Next::Park(ParkCause::Exhausted));
         log.arrive(&[2, 3, 4]);
         log.later(Duration::from_secs(1));
+        log.gate.as_mut().unwrap().takes = 3;
         log.operate(action).unwrap();
         let gate = log.gate();
         assert_eq!((gate.parked, gate.attempts, gate.takes), (None, attempts, 0));
@@ -135,6 +139,38 @@ fn conflicts_outlive_the_events_beside_them() {
     log.step(&Input::Arrive { events: vec![other] });
     log.operate(Action::Skip).unwrap();
     assert_eq!((log.gate().state(), log.gate().conflicts), (State::Cleared, 1));
+    assert!(!may_drop_tombstone(&log.gate(), Some(Index::MAX), Some(Timestamp::MAX)));
     log.fail(2, 1, RETRY);
     assert_eq!(log.gate().conflicts, 1);
+}
+
+#[test]
+fn a_resumed_tombstone_counts_its_age_anew_and_one_with_conflicts_stays() {
+    let mut log = Log::default();
+    log.fail(1, 1, RETRY);
+    log.operate(Action::Skip).unwrap();
+    log.operate(Action::Pause).unwrap();
+    assert!(
+        !may_drop_tombstone(&log.gate(), Some(Index::MAX), Some(Timestamp::MAX)),
+        "not while it is paused"
+    );
+    log.later(Duration::from_secs(60));
+    log.operate(Action::Resume).unwrap();
+    assert_eq!((log.gate().state(), log.gate().since), (State::Cleared, log.now));
+    let conflicts = Gate { conflicts: 1, parked: Some(ParkCause::Conflict), version: 9, ..Gate::default() };
+    log.gate = Some(conflicts);
+    log.operate(Action::Resume).unwrap();
+    assert_eq!(log.gate().conflicts, 1);
+}
+
+#[test]
+fn the_first_cause_of_a_park_stays() {
+    let mut log = Log::default();
+    log.fail(1, 1, RETRY);
+    log.claim(1, 1, 1);
+    log.operate(Action::Park).unwrap();
+    let next = Next::Park(ParkCause::Exhausted);
+    let reply = log.step(&Input::FailAgain { token: token(1), failure: failure(), next }).reply;
+    assert_eq!(reply, Reply::FailedAgain(Logged::Parked(ParkCause::Operator)));
+    assert_eq!(log.gate().parked, Some(ParkCause::Operator));
 }

@@ -209,3 +209,16 @@ fn a_head_keeps_its_first_and_last_failure_and_the_next_one_begins_anew() {
     let next = log.gate();
     assert_eq!((next.attempts, next.first_failure, next.last_failure), (0, None, None));
 }
+
+#[test]
+fn a_run_that_reports_its_failure_was_not_lost() {
+    let mut log = Log::default();
+    log.fail(1, 1, RETRY);
+    log.claim(1, 1, 1);
+    log.now = log.gate().due_at.unwrap();
+    log.step(&Input::Take);
+    log.claim(1, 2, 2);
+    log.step(&Input::FailAgain { token: token(2), failure: failure(), next: RETRY });
+    let Reply::Claimed(grant) = log.claim(1, 3, 3) else { panic!("not claimed") };
+    assert!(!grant.alone);
+}
