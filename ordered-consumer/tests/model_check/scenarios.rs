@@ -181,6 +181,9 @@ scenarios! {
     operations_beside_a_takeover:
         Scope { operations: 1, actions: EVERY, ..OWNED },
         wide: Scope { operations: 2, actions: EVERY, unknowns: 1, refreshes: 1, ..OWNED };
+    operations_beside_unknown_outcomes:
+        Scope { operations: 1, actions: EVERY, unknowns: 1, claims_next: true, way: Way::Both, ..BASE },
+        wide: Scope { operations: 2, actions: EVERY, unknowns: 2, claims_next: true, way: Way::Both, ..BASE };
     operations_beside_a_limit:
         Scope { events: 3, held_max: 1, operations: 2, actions: EVERY, ..BASE },
         wide: Scope { events: 4, held_max: 2, operations: 2, actions: EVERY, crashes: 1, ..BASE };
