@@ -75,7 +75,7 @@ scenarios! {
         wide: Scope { polite: true, events: 3, failures: 2, expiries: 2, ..TWICE };
     /// Copies that the broker refuses come back in-process, beside others in the topic.
     both_ways_back_at_once:
-        Scope { way: Way::Both, events: 3, early_looks: 1, expiries: 2, claims_next: true, ..TWICE },
+        Scope { way: Way::Both, events: 3, early_looks: 1, claims_next: true, ..TWICE },
         wide: Scope { way: Way::Both, events: 3, failures: 2, early_looks: 1, claims_next: true, ..TWICE };
     in_process_runs_claim_the_next_with_their_result:
         Scope { events: 3, failures: 2, expiries: 2, relays: 2, ..IN_PROCESS },
