@@ -31,7 +31,7 @@ impl Model {
             generation: s.generation.into(),
             settled,
             clean: s.clean,
-            uncommitted_max: self.scope.events.into(),
+            uncommitted_max: self.scope.uncommitted_max.into(),
         }
     }
 

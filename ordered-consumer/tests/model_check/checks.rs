@@ -158,7 +158,7 @@ impl Model {
         if !self.scope.shared {
             for main in &mut s.mains {
                 if main.next > self.scope.events && main.phase == MainPhase::Idle {
-                    *main = Main { cached: true, suspicious: false, ..*main };
+                    *main = Main { cached: true, suspects: 0, ..*main };
                 }
             }
         }

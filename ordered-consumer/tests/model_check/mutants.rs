@@ -120,6 +120,8 @@ mutants! {
         NoSuspects breaks CrashLoop in KILLER;
     suspects_are_run_at_once_on_a_shared_stream:
         NoSuspects breaks CrashLoop in Scope { shared: true, ..KILLER };
+    suspicion_ends_one_event_too_early:
+        TooFewSuspects breaks CrashLoop in Scope { events: 3, killer: 2, uncommitted_max: 2, ..KILLER };
     suspicion_ends_at_the_first_commit:
         SuspicionEndsAtFirstCommit breaks CrashLoop in Scope { events: 3, killer: 2, ..KILLER };
 

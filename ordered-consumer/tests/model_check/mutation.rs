@@ -46,6 +46,7 @@ pub(crate) enum Mutant {
     SlotFreedEarly,
     SuspicionEndsAtFirstCommit,
     TombstoneDroppedEarly,
+    TooFewSuspects,
     UnorderedDeletes,
     WaitingEventKeepsTurn,
     ZombiesCount,

@@ -1,6 +1,6 @@
 //! The main stream where one process at a time owns it, as with Kafka.
 
-use ordered_consumer::gate::{Guard, Reply, TakeOver, Verdict, take_over};
+use ordered_consumer::gate::{Guard, Reply, StreamRecord, TakeOver, Verdict, take_over};
 
 use crate::{
     model::Model,
@@ -42,12 +42,17 @@ impl Model {
             moves.go("main: the batch logs the failure", [number(i), main.batched, 0], to);
         }
         match main.phase {
-            MainPhase::Idle if main.next <= self.scope.events => self.next_event(s, i, moves),
+            MainPhase::Idle if self.may_deliver(s, main.next) => self.next_event(s, i, moves),
             MainPhase::Idle => {}
             MainPhase::Running => self.main_ends(s, i, moves),
             MainPhase::Failed | MainPhase::FailedAndChecked => self.main_logs_failure(s, i, moves),
         }
         self.beside_the_events(s, i, moves);
+    }
+
+    /// Whether there is another event, and room for it among those that the broker has not been told of.
+    fn may_deliver(&self, s: &State, next: u8) -> bool {
+        next <= self.scope.events && next < s.committed.saturating_add(self.scope.uncommitted_max)
     }
 
     /// Read the generation, have the broker confirm the assignment, raise it from what was read, load the gates.
@@ -91,14 +96,15 @@ impl Model {
             seen_generation: t.mains[i].generation.into(),
             identity: None,
             position: (t.committed <= self.scope.events).then(|| self.index(t.committed)),
-            uncommitted_max: self.scope.events.into(),
+            uncommitted_max: self.scope.uncommitted_max.into(),
         };
         match take_over(Some(&record), &asked) {
             Ok(raised) => {
                 t.generation = u8::try_from(raised.generation).unwrap_or(u8::MAX);
                 t.clean = raised.clean;
                 let (ownership, generation) = (Ownership::Raised, t.generation);
-                t.mains[i] = Main { ownership, generation, suspicious: !record.clean, ..Main::default() };
+                let suspects = if record.clean { 0 } else { self.suspects(&record, t.committed) };
+                t.mains[i] = Main { ownership, generation, suspects, ..Main::default() };
                 Ok(t)
             }
             Err(ordered_consumer::gate::StreamRefusal::Raised { .. }) => {
@@ -107,6 +113,13 @@ impl Model {
             }
             Err(other) => Err(Broken::books(format!("a takeover was refused: {other}"))),
         }
+    }
+
+    /// The last event that the last owner may have had running.
+    fn suspects(&self, record: &StreamRecord, next: u8) -> u8 {
+        let max = u8::try_from(record.uncommitted_max).unwrap_or(u8::MAX);
+        let max = if self.breaks(Mutant::TooFewSuspects) { max - 1 } else { max };
+        (next - 1).saturating_add(max).min(self.scope.events)
     }
 
     /// What becomes of a process whose write was refused as stale.
@@ -120,7 +133,7 @@ impl Model {
         let main = s.mains[i];
         let event = main.next;
         let mut t = *s;
-        let suspicious = main.suspicious && !self.breaks(Mutant::NoSuspects);
+        let suspicious = event <= main.suspects && !self.breaks(Mutant::NoSuspects);
         if has(main.told, event) {
             t.mains[i].told &= !bit(event);
             return self.start_main(&t, i, event, "main: runs, as its batch was told", moves);
@@ -128,7 +141,7 @@ impl Model {
         if !main.cached && !suspicious {
             return self.start_main(&t, i, event, "main: runs, the cache says clear", moves);
         }
-        let two = self.scope.batch > 1 && event < self.scope.events;
+        let two = self.scope.batch > 1 && self.may_deliver(s, event + 1);
         let arrive = self.arrive(event, suspicious, two);
         match self.apply(&mut t, Self::owned(main.generation), arrive) {
             Err(broken) => moves.go("main: asks the log", [number(i), event, 0], Err(broken)),
@@ -247,9 +260,11 @@ impl Model {
             let mut t = *s;
             t.committed = done;
             if self.breaks(Mutant::SuspicionEndsAtFirstCommit) {
-                t.mains[i].suspicious = false;
+                t.mains[i].suspects = 0;
             }
-            moves.idle("main: tells the broker, next is", [number(i), done, 0], Ok(t));
+            let waits = main.next <= self.scope.events && !self.may_deliver(s, main.next);
+            let (what, details) = ("main: tells the broker, next is", [number(i), done, 0]);
+            if waits { moves.go(what, details, Ok(t)) } else { moves.idle(what, details, Ok(t)) }
         }
         if s.left.refreshes > 0 && main.refresh == 0 {
             let mut t = *s;

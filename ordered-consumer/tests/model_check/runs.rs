@@ -52,7 +52,7 @@ impl Model {
                 t.runners[i] = Runner { token, ..asked };
                 let what =
                     if asked.in_process { "in-process: runs, claimed" } else { "retry: runs, claimed" };
-                moves.go(what, details, self.begin(t, i, grant));
+                moves.go(what, details, self.begin(t, i, grant, asked.token > 0));
             }
             Ok(_) => {
                 t.runners[i] = asked;
@@ -61,8 +61,9 @@ impl Model {
         }
     }
 
-    /// A handler starts under a claim, with the log's payload.
-    fn begin(&self, mut t: State, i: usize, grant: Grant) -> Result<State, Broken> {
+    /// A handler starts under a claim, with the log's payload. A claim that is answered again was granted before, and
+    /// an operator who has parked meanwhile saw a running head.
+    fn begin(&self, mut t: State, i: usize, grant: Grant, again: bool) -> Result<State, Broken> {
         let run = &mut t.runners[i];
         run.phase = RunPhase::Running;
         run.event = self.position(grant.index)?;
@@ -73,7 +74,7 @@ impl Model {
         }
         let run = *run;
         let event = run.event;
-        if t.operator_parked {
+        if t.operator_parked && !again {
             let why = format!("event {event} runs although an operator parked the entity");
             return Err(Broken::new(Promise::Operator, why));
         }
@@ -140,7 +141,8 @@ impl Model {
         }
         if let Reply::Resolved(ordered_consumer::gate::Resolved { next: Some(grant), .. }) = reply {
             t.runners[i] = Runner { in_process: true, token: next_token, ..Runner::default() };
-            return moves.go("in-process: resolves, and runs the next", details, self.begin(t, i, grant));
+            let to = self.begin(t, i, grant, run.next_token > 0);
+            return moves.go("in-process: resolves, and runs the next", details, to);
         }
         let what = if reply == Reply::ClaimLost { "retry: its result does not count" } else { what };
         moves.go(what, details, Ok(let_go(t, i)));

@@ -75,7 +75,7 @@ scenarios! {
         wide: Scope { polite: true, events: 3, failures: 2, expiries: 2, ..TWICE };
     /// Copies that the broker refuses come back in-process, beside others in the topic.
     both_ways_back_at_once:
-        Scope { way: Way::Both, events: 3, early_looks: 1, expiries: 2, claims_next: true, ..TWICE },
+        Scope { way: Way::Both, events: 3, early_looks: 1, claims_next: true, ..TWICE },
         wide: Scope { way: Way::Both, events: 3, failures: 2, early_looks: 1, claims_next: true, ..TWICE };
     in_process_runs_claim_the_next_with_their_result:
         Scope { events: 3, failures: 2, expiries: 2, relays: 2, ..IN_PROCESS },
@@ -147,6 +147,13 @@ scenarios! {
     a_killer_on_a_shared_stream:
         Scope { shared: true, processes: 2, runners: 2, batch: 2, events: 3, failures: 1, ..KILLER },
         wide: Scope { shared: true, processes: 2, runners: 2, batch: 2, events: 3, failures: 1, ..KILLER };
+    /// Suspicion ends: what comes after the last suspect runs at once.
+    a_killer_and_few_events_under_way:
+        Scope { events: 4, killer: 3, uncommitted_max: 2, failures: 1, unknowns: 1, ..KILLER },
+        wide: Scope { events: 4, killer: 3, uncommitted_max: 2, failures: 2, unknowns: 2, crashes: 1, ..KILLER };
+    a_crash_and_a_takeover_with_few_events_under_way:
+        Scope { events: 3, uncommitted_max: 1, crashes: 1, ..OWNED },
+        wide: Scope { events: 4, uncommitted_max: 2, failures: 2, unknowns: 1, crashes: 1, ..OWNED };
     two_crashes_with_suspects:
         Scope { events: 3, failures: 0, crashes: 2, ..BASE },
         wide: Scope { events: 3, failures: 1, crashes: 2, processes: 2, takeovers: 1, ..BASE };
@@ -174,6 +181,9 @@ scenarios! {
     operations_beside_a_takeover:
         Scope { operations: 1, actions: EVERY, ..OWNED },
         wide: Scope { operations: 2, actions: EVERY, unknowns: 1, refreshes: 1, ..OWNED };
+    operations_beside_unknown_outcomes:
+        Scope { operations: 1, actions: EVERY, unknowns: 1, claims_next: true, way: Way::Both, ..BASE },
+        wide: Scope { operations: 2, actions: EVERY, unknowns: 2, claims_next: true, way: Way::Both, ..BASE };
     operations_beside_a_limit:
         Scope { events: 3, held_max: 1, operations: 2, actions: EVERY, ..BASE },
         wide: Scope { events: 4, held_max: 2, operations: 2, actions: EVERY, crashes: 1, ..BASE };

@@ -49,6 +49,8 @@ pub(crate) struct Scope {
     pub(crate) killer: u8,
     /// Attempts after which an event parks; zero for no limit.
     pub(crate) attempts_max: u8,
+    /// Events that an owner may have running or waiting past the settled one.
+    pub(crate) uncommitted_max: u8,
     /// Events held at most; zero for no limit.
     pub(crate) held_max: u8,
     /// Whether the retry stream is revoked politely: the handler is dropped, its store call is not.
@@ -79,6 +81,7 @@ pub(crate) const BASE: Scope = Scope {
     actions: &[],
     killer: 0,
     attempts_max: 0,
+    uncommitted_max: 4,
     held_max: 0,
     polite: false,
 };

@@ -67,8 +67,8 @@ pub(crate) struct Main {
     pub(crate) generation: u8,
     /// Whether the gate cache has the entity.
     pub(crate) cached: bool,
-    /// Whether events may have been running when the last owner died.
-    pub(crate) suspicious: bool,
+    /// Events up to and including this one may have been running when the last owner died.
+    pub(crate) suspects: u8,
     /// The next event that the broker delivers here.
     pub(crate) next: u8,
     pub(crate) phase: MainPhase,
