@@ -97,7 +97,7 @@ pub(crate) async fn process<H: Handler>(
     let suspect = !stream.is_owned() && event.context().redelivered || stream.take_suspect();
     if ask || suspect || stream.cache.contains(entity) {
         let arrivals = vec![Arrival { event: event.clone(), suspect }];
-        let decided = life::decide(core, stream, arrivals, lease).await;
+        let decided = life::decide(core, stream, entity, arrivals, lease).await;
         let verdict = decided.map_err(|fault| failed(event, fault))?.first().copied();
         if let Some(outcome) = verdict.and_then(life::outcome_of) {
             return Ok(outcome);

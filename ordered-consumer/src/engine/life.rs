@@ -61,10 +61,15 @@ pub(crate) fn key_of(event: &Event) -> GateKey {
 pub(crate) async fn decide<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
+    entity: Fingerprint,
     arrivals: Vec<Arrival>,
     lease: Option<&Lease>,
 ) -> Result<Vec<Verdict>, NotDone> {
     let Some(first) = arrivals.first() else { return Ok(Vec::new()) };
+    if stream.is_owned() && arrivals.iter().any(|arrival| arrival.suspect) {
+        // A suspect opens a gate as a failure does, and the first event that is none must find it.
+        stream.cache.insert(entity);
+    }
     let request = Request {
         key: key_of(&first.event),
         guard: stream.guard(lease),

@@ -195,7 +195,7 @@ impl<H: Handler> Worker<H> {
         let station = Arc::clone(&assigned.station);
         let life = Box::pin(async move {
             let (core, stream) = (&station.core, &station.stream);
-            Ended::Decided(life::decide(core, stream, arrivals, lease.as_ref()).await)
+            Ended::Decided(life::decide(core, stream, entity, arrivals, lease.as_ref()).await)
         });
         let watched = Arc::clone(&self.watched);
         self.begun(Running { slot, entity, index, life: Some(life), watched }, false);
