@@ -1,1 +1,16 @@
 //! Shared by the tests and the benchmark program.
+
+pub mod latch;
+pub mod order;
+pub mod recorder;
+pub mod running;
+pub mod scripted;
+pub mod world;
+
+pub use self::{
+    latch::Latch,
+    recorder::{Recorder, Run, RunEnd},
+    running::{Running, eventually},
+    scripted::{Act, Scripted},
+    world::{Sent, World},
+};
