@@ -34,6 +34,8 @@ mod retry_policy_display;
 mod retry_schedule;
 mod run_error;
 mod source;
+#[cfg(feature = "sqlite")]
+mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
@@ -70,6 +72,8 @@ pub use source::{
     AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
     SourceMessage,
 };
+#[cfg(feature = "sqlite")]
+pub use sqlite::SqliteFailureLog;
 pub use stats::Stats;
 pub use stream_guard::{StreamGuard, TakeOverOptions};
 pub use timestamp::Timestamp;

@@ -1,0 +1,1 @@
+delete from gate where stream_id = ? and entity = ?

@@ -1,0 +1,1 @@
+delete from gate where gate_id in (values {rows})

@@ -1,0 +1,1 @@
+update event set payload = ?, headers = ? where stream_id = ? and entity = ? and idx = ?

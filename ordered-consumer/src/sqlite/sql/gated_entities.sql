@@ -1,0 +1,1 @@
+select entity from gate indexed by gate_key where stream_id = ? and entity > ? order by entity limit ?

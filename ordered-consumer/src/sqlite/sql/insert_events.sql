@@ -1,0 +1,2 @@
+insert into event (stream_id, entity, idx, digest, bytes, time, id, event_type, headers, payload)
+select * from (values {rows}) where column1 is not null

@@ -1,0 +1,9 @@
+select
+    s.stream_id, s.name as stream, g.entity,
+    g.resolved, g.head, g.released, g.attempts, g.due_at, g.claim, g.parked, g.run_was_lost, g.takes,
+    g.held_events, g.held_bytes, g.conflicts, g.version, g.since, g.first_failure, g.last_failure
+from gate g indexed by gate_due
+cross join stream s on s.stream_id = g.stream_id
+where g.consumer_id = ? and g.due_at <= ?
+order by g.due_at
+limit ?

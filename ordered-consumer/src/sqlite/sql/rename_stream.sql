@@ -1,0 +1,1 @@
+update stream set name = ?, recorded = 1 where stream_id = ?
