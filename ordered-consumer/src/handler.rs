@@ -71,6 +71,8 @@ where
     }
 }
 
+// Left out of the compiler's advice, so that it keeps to what is wrong with the function.
+#[diagnostic::do_not_recommend]
 impl<H: Handler> Handler for Arc<H> {
     fn handle(&self, event: Event) -> impl Future<Output = Result<(), HandlerError>> + Send {
         H::handle(self, event)

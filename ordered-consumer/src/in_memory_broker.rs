@@ -1,13 +1,91 @@
 //! A broker in memory: **the way to test** handlers, engines and whole consumers without a server.
+//!
+//! It does what real brokers do to their consumers: it divides partitions among a group's members and takes them away
+//! again, delivers once more what a crashed member had not settled, lets a queue's visibility run out, refuses deletes
+//! and copies, and goes away for a while. It takes the time from tokio's clock, so that a test with
+//! `start_paused = true` decides when anything happens, and takes no time itself.
+//!
+//! ```
+//! use ordered_consumer::{EventSource, Settlement, SourceMessage, in_memory_broker::InMemoryBroker};
+//!
+//! # #[tokio::main(flavor = "current_thread")]
+//! # async fn main() -> Result<(), Box<dyn std::error::Error>> {
+//! let broker = InMemoryBroker::new();
+//! broker.create_topic("orders", 4)?;
+//! let (stream, index) = broker.publish("orders", "order-1", r#"{"paid": 12}"#)?;
+//!
+//! // An OrderedConsumer does the following; a test of an adapter's contract may do it by hand.
+//! let mut source = broker.subscribe("billing", &["orders"])?;
+//! loop {
+//!     match source.next().await? {
+//!         SourceMessage::Assigned(streams) => {
+//!             for stream in streams {
+//!                 assert!(source.confirm(&stream.assignment).await?);
+//!             }
+//!         }
+//!         SourceMessage::Events { assignment, deliveries } => {
+//!             let done = deliveries.iter().map(|delivery| (delivery.event.index(), delivery.receipt)).collect();
+//!             source.settle(Settlement { assignment, events: done, watermark: Some(index) });
+//!         }
+//!         SourceMessage::Settled { through, .. } => {
+//!             assert_eq!(through, index);
+//!             break;
+//!         }
+//!         other => panic!("not expected: {other:?}"),
+//!     }
+//! }
+//! assert_eq!(broker.committed("billing", &stream), Some(index));
+//!
+//! // Dropped without `close`, the member has crashed; a new one begins after what is settled.
+//! drop(source);
+//! assert_eq!(broker.lag("billing"), 0);
+//! # Ok(())
+//! # }
+//! ```
+//!
+//! # Owned streams
+//! [`create_topic`](InMemoryBroker::create_topic) makes a topic whose partitions are the streams `topic/0`, `topic/1`
+//! and so on; [`subscribe`](InMemoryBroker::subscribe) joins a group. A partition changes hands cooperatively: its
+//! owner is asked, and the next one gets it once it is released or the
+//! [rebalance timeout](GroupOptions::rebalance_timeout) is over. Between the two, nothing more of it is delivered and
+//! the old owner's settlements still count. A group is made by its first member, or by
+//! [`create_group`](InMemoryBroker::create_group) to give it options, and begins at the first event kept.
+//!
+//! # Shared streams
+//! [`create_queue`](InMemoryBroker::create_queue) makes a FIFO queue in which each entity is a message group, and
+//! [`subscribe_queue`](InMemoryBroker::subscribe_queue) receives from it.
+//!
+//! # What goes wrong on purpose
+//!
+//! | to test | call |
+//! | --- | --- |
+//! | a crash | drop the source without `close`, or [`crash`](InMemoryBroker::crash) |
+//! | a zombie owner | [`force_lose`](InMemoryBroker::force_lose) |
+//! | duplicates | [`redeliver`](InMemoryBroker::redeliver) |
+//! | a position that went back | [`rewind`](InMemoryBroker::rewind) |
+//! | a topic deleted and created again | [`recreate_topic`](InMemoryBroker::recreate_topic) |
+//! | settlements late or lost | [`delay_commits`](InMemoryBroker::delay_commits), [`lose_commits`](InMemoryBroker::lose_commits) |
+//! | refused deletes | [`refuse_deletes`](InMemoryBroker::refuse_deletes) |
+//! | a broker that is away or slow | [`unavailable`](InMemoryBroker::unavailable), [`latency`](InMemoryBroker::latency) |
+//! | copies refused, or published twice | [`InMemoryPublisher`] |
+//!
+//! # Limits
+//! Nothing outlives the process. Every partition and queue keeps a bounded number of events and refuses more; with
+//! [`drop_settled`](TopicOptions::drop_settled), those that every group has settled make room.
 
 mod deliver;
 mod error;
 mod faults;
 mod group;
+mod inspect;
 mod member;
 mod new_event;
 mod options;
 mod publisher;
+mod queue;
+mod queue_consumer;
+mod queue_flight;
+mod queue_source;
 mod rebalance;
 mod retry;
 mod source;
@@ -23,16 +101,13 @@ pub use member::MemberId;
 pub use new_event::NewEvent;
 pub use options::{GroupOptions, QueueOptions, TopicOptions};
 pub use publisher::InMemoryPublisher;
+pub use queue_source::InMemoryQueueSource;
 pub use source::InMemorySource;
 
-use self::{
-    group::{Group, partition},
-    state::Shared,
-    topic::Topic,
-};
+use self::{group::Group, queue::Queue, state::Shared, topic::Topic};
 use crate::{Index, StreamName};
 
-/// A broker in memory. Clones are the same broker.
+/// A broker in memory. Clones are the same broker. See the [module](self) for how to test with it.
 #[derive(Clone, Default)]
 pub struct InMemoryBroker {
     shared: Arc<Shared>,
@@ -62,11 +137,23 @@ impl InMemoryBroker {
             return Err(BrokerError::Nothing { what: "a topic", of: "partition" });
         }
         self.shared.change(|state| {
-            if state.topics.contains_key(name) {
-                return Err(BrokerError::Exists { name: name.to_owned() });
-            }
+            state.is_free(name)?;
             let topic = Topic::new(name, options, state.new_id())?;
             state.topics.insert(name.to_owned(), topic);
+            Ok(())
+        })
+    }
+
+    /// Makes a shared FIFO queue, in which each entity is a message group; its stream has the queue's name.
+    ///
+    /// # Errors
+    /// [`BrokerError::Exists`], or [`BrokerError::Name`] for a name that cannot be a stream's.
+    pub fn create_queue(&self, name: &str, options: QueueOptions) -> Result<(), BrokerError> {
+        let options = QueueOptions { receive_max: options.receive_max.max(1), ..options };
+        self.shared.change(|state| {
+            state.is_free(name)?;
+            let queue = Queue::new(name, options, state.new_id())?;
+            state.queues.insert(name.to_owned(), queue);
             Ok(())
         })
     }
@@ -100,10 +187,7 @@ impl InMemoryBroker {
     /// # Errors
     /// As [`publish`](Self::publish).
     pub fn publish_event(&self, topic: &str, event: NewEvent) -> Result<(StreamName, Index), BrokerError> {
-        self.shared.change(|state| {
-            let found = state.open_topic(topic)?;
-            found.append(found.partition_of(&event.key), event)
-        })
+        self.shared.change(|state| state.append(topic, None, event))
     }
 
     /// Publishes an event to a partition of the caller's choice.
@@ -116,22 +200,19 @@ impl InMemoryBroker {
         partition: u32,
         event: NewEvent,
     ) -> Result<(StreamName, Index), BrokerError> {
-        self.shared.change(|state| {
-            let found = state.open_topic(topic)?;
-            let number = usize::try_from(partition).ok().filter(|number| *number < found.partitions.len());
-            let number =
-                number.ok_or_else(|| BrokerError::NoSuchPartition { topic: topic.to_owned(), partition })?;
-            found.append(number, event)
-        })
+        self.shared.change(|state| state.append(topic, Some(partition), event))
     }
 
-    /// Takes no more events for the topic: members of its groups are told the end once all of it is settled.
+    /// Takes no more events for the topic or queue: its sources are told the end once all of it is settled.
     ///
     /// # Errors
-    /// [`BrokerError::Unknown`] when there is no such topic.
-    pub fn close_topic(&self, topic: &str) -> Result<(), BrokerError> {
+    /// [`BrokerError::Unknown`] when there is no such topic or queue.
+    pub fn close_topic(&self, name: &str) -> Result<(), BrokerError> {
         self.shared.change(|state| {
-            state.topic(topic)?.closed = true;
+            match state.queues.get_mut(name) {
+                Some(queue) => queue.closed = true,
+                None => state.topic(name)?.closed = true,
+            }
             Ok(())
         })
     }
@@ -144,6 +225,14 @@ impl InMemoryBroker {
         InMemorySource::join(Arc::clone(&self.shared), group, topics)
     }
 
+    /// Receives from a queue, beside whoever else does.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`] when there is no such queue.
+    pub fn subscribe_queue(&self, queue: &str) -> Result<InMemoryQueueSource, BrokerError> {
+        InMemoryQueueSource::join(Arc::clone(&self.shared), queue)
+    }
+
     /// What sends released events to the retry stream of a group, whose copies come back to members that subscribed
     /// [with retry](InMemorySource::with_retry).
     #[must_use]
@@ -151,58 +240,11 @@ impl InMemoryBroker {
         InMemoryPublisher::of_group(Arc::clone(&self.shared), group)
     }
 
-    /// How far a group has settled a stream: everything up to and including this index.
+    /// What sends released events to the retry stream of a queue, whose copies come back to sources that receive
+    /// [with retry](InMemoryQueueSource::with_retry).
     #[must_use]
-    pub fn committed(&self, group: &str, stream: &StreamName) -> Option<Index> {
-        self.look_at(group, |found| {
-            let at = found.positions.values().find(|at| at.stream == *stream);
-            at.and_then(|at| at.committed).map(Index::new)
-        })?
-    }
-
-    /// How many events kept are published and not settled by a group.
-    #[must_use]
-    pub fn lag(&self, group: &str) -> usize {
-        let state = self.shared.lock();
-        let positions = state.groups.get(group).into_iter().flat_map(|group| &group.positions);
-        let left = positions
-            .filter_map(|(place, at)| Some(partition(&state.topics, place)?.count_after(at.committed)));
-        left.sum()
-    }
-
-    /// Copies of a group's retry stream that are not settled.
-    #[must_use]
-    pub fn copies_left(&self, group: &str) -> usize {
-        self.look_at(group, |group| group.retry.len()).unwrap_or(0)
-    }
-
-    /// How many copies were ever published to a group's retry stream.
-    #[must_use]
-    pub fn copies_published(&self, group: &str) -> u64 {
-        self.look_at(group, |group| group.retry.published).unwrap_or(0)
-    }
-
-    /// How many events were ever published to a topic.
-    #[must_use]
-    pub fn published(&self, topic: &str) -> u128 {
-        let state = self.shared.lock();
-        state.topics.get(topic).map_or(0, |topic| {
-            let first = topic.options.first_index;
-            topic.partitions.iter().map(|partition| partition.published_since(first)).sum()
-        })
-    }
-
-    /// How many events of a topic are kept at the moment.
-    #[must_use]
-    pub fn kept(&self, topic: &str) -> usize {
-        let state = self.shared.lock();
-        state.topics.get(topic).map_or(0, |topic| topic.partitions.iter().map(|kept| kept.len()).sum())
-    }
-
-    fn look_at<R>(&self, group: &str, look: impl FnOnce(&Group) -> R) -> Option<R> {
-        let mut state = self.shared.lock();
-        // Looked at now, what is due now has happened.
-        state.with_group(group, |group, _, _| look(group)).ok()
+    pub fn queue_retry_publisher(&self, queue: &str) -> InMemoryPublisher {
+        InMemoryPublisher::of_queue(Arc::clone(&self.shared), queue)
     }
 }
 

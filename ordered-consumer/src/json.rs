@@ -77,6 +77,7 @@ pub struct JsonWithEvent<T, F> {
     payload: PhantomData<fn() -> T>,
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F, Fut, E> Handler for Json<T, F>
 where
     T: DeserializeOwned + 'static,
@@ -96,6 +97,7 @@ where
     }
 }
 
+#[diagnostic::do_not_recommend]
 impl<T, F, Fut, E> Handler for JsonWithEvent<T, F>
 where
     T: DeserializeOwned + 'static,

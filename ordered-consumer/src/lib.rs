@@ -39,6 +39,8 @@ mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
+#[cfg(feature = "testing")]
+pub mod testing;
 mod timestamp;
 
 pub use clock::Clock;

@@ -61,7 +61,10 @@ impl<H: Handler> OrderedConsumer<H> {
 fn unstarted(event: &Event, error: RunError) -> ProcessError {
     match error {
         RunError::Name(name) => ProcessError::Name(name),
-        other => ProcessError::FailureLog {
+        other @ (RunError::FailureLog { .. }
+        | RunError::Source { .. }
+        | RunError::TakeOver { .. }
+        | RunError::Internal { .. }) => ProcessError::FailureLog {
             event: EventPlace::from(event),
             source: FailureLogError::Unavailable { doing: "starting the consumer", source: other.into() },
         },
@@ -101,7 +104,15 @@ pub(crate) async fn process<H: Handler>(
         }
         match verdict {
             Some(Verdict::Run) => stream.cache.remove(entity),
-            _ => {
+            Some(
+                Verdict::Full
+                | Verdict::Undecided
+                | Verdict::Duplicate
+                | Verdict::Held
+                | Verdict::Suspect
+                | Verdict::Conflict,
+            )
+            | None => {
                 core.counters.limited.add(1);
                 return Err(ProcessError::Full { event: place(), limit: LimitReached::Entity });
             }
@@ -112,7 +123,11 @@ pub(crate) async fn process<H: Handler>(
 }
 
 /// A look-up of nothing, for the failure log's clock, in which the delivery's deadline must be told.
-async fn learn_clock<H>(core: &Core<H>, stream: &StreamState, event: &Event) -> Result<(), ProcessError> {
+async fn learn_clock<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    event: &Event,
+) -> Result<(), ProcessError> {
     let asked = core.log.which_gated(&core.name, &stream.name, &[]).await;
     let fault = |source| ProcessError::FailureLog { event: EventPlace::from(event), source };
     stream.set_clock(asked.map_err(fault)?.1);

@@ -62,7 +62,7 @@ impl<H: Handler> OrderedConsumer<H> {
                 TakenOver::Ready { mut state, suspects } => {
                     state.patience = Some(core.timeouts.failure_log);
                     state.suspects_left.store(suspects, Ordering::Release);
-                    return Ok(StreamGuard { core, state: Arc::new(state) });
+                    return Ok(StreamGuard { core, state: Arc::from(state) });
                 }
                 TakenOver::Raised => {}
                 TakenOver::Stopped(why) => return Err(refused(why)),

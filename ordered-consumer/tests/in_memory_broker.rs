@@ -3,3 +3,9 @@
 #[cfg(test)]
 #[path = "in_memory_broker/owned.rs"]
 mod owned;
+#[cfg(test)]
+#[path = "in_memory_broker/queue.rs"]
+mod queue;
+#[cfg(test)]
+#[path = "in_memory_broker/retry.rs"]
+mod retry;

@@ -6,7 +6,8 @@ use std::{
 };
 
 use ordered_consumer::{
-    Event, GateQuery, Limits, MemoryFailureLog, OrderedConsumer, RetryPolicy, in_memory_broker::InMemoryBroker,
+    Event, GateQuery, Limits, MemoryFailureLog, OrderedConsumer, RetryPolicy,
+    in_memory_broker::InMemoryBroker,
 };
 
 type Ran = Arc<Mutex<Vec<(String, u32, bool)>>>;

@@ -95,10 +95,8 @@ impl Writer {
         match self.persist(&requests).await {
             Ok(written) => answer(written, answers),
             Err(error) if requests.len() == 1 => {
-                for sender in answers {
-                    // Only one: errors cannot be cloned, and a batch of several is taken apart below.
+                if let Some(sender) = answers.into_iter().next() {
                     drop(sender.send(Err(error)));
-                    return;
                 }
             }
             Err(_) => {

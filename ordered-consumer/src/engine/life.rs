@@ -36,7 +36,7 @@ impl From<FenceRefusal> for NotDone {
 }
 
 /// Writes for an event of this stream, for as long as its caller waits; what was handed over is written anyway.
-async fn ask<H>(
+async fn ask<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
     request: Request,
@@ -57,6 +57,7 @@ pub(crate) fn key_of(event: &Event) -> GateKey {
 }
 
 /// Asks the failure log what becomes of events of one entity, all under one lease; holds them where they must be held.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 pub(crate) async fn decide<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
@@ -180,13 +181,11 @@ async fn ignore<H: Handler>(
     let input = Input::Ignore { index: event.index(), failure: error.to_failure() };
     let request = Request { key: key_of(event), guard: stream.guard(lease), input };
     let (answer, _) = ask(core, stream, request).await?;
-    match answer.reply {
-        Reply::Fenced(refusal) => Err(refusal.into()),
-        _ => Ok(Outcome::Ignored),
-    }
+    if let Reply::Fenced(refusal) = answer.reply { Err(refusal.into()) } else { Ok(Outcome::Ignored) }
 }
 
 /// Writes the failure into the log. Its entity is in the cache by now, so that nothing overtakes meanwhile.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 async fn file<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,

@@ -19,20 +19,20 @@ pub(crate) struct Outage {
 
 impl Outage {
     pub(crate) fn lasts(&self) -> bool {
-        self.epoch.load(Ordering::Acquire) % 2 == 1
+        !self.epoch.load(Ordering::Acquire).is_multiple_of(2)
     }
 
     /// A handler said `unavailable`. Returns whether an outage begins with it.
     pub(crate) fn begin(&self) -> bool {
         let epoch = self.epoch.load(Ordering::Acquire);
-        epoch % 2 == 0
+        epoch.is_multiple_of(2)
             && self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 
     /// A handler ended in another way. Returns whether an outage ends with it.
     pub(crate) fn end(&self) -> bool {
         let epoch = self.epoch.load(Ordering::Acquire);
-        epoch % 2 == 1
+        !epoch.is_multiple_of(2)
             && self.epoch.compare_exchange(epoch, epoch + 1, Ordering::AcqRel, Ordering::Acquire).is_ok()
     }
 

@@ -2,7 +2,7 @@
 
 use super::{core::Core, persist, stream_state::StreamState};
 use crate::{
-    Lease, Sharing, StreamName,
+    Handler, Lease, Sharing, StreamName,
     gate::{StreamRefusal, TakeOver},
 };
 
@@ -12,7 +12,7 @@ const PAGE: u32 = 10_000;
 /// What came of it.
 pub(crate) enum TakenOver {
     /// The stream is this process's; so many events from here on are suspect.
-    Ready { state: StreamState, suspects: u64 },
+    Ready { state: Box<StreamState>, suspects: u64 },
     /// Somebody raised the generation meanwhile: begin again.
     Raised,
     /// It must wait for an operator.
@@ -20,7 +20,7 @@ pub(crate) enum TakenOver {
 }
 
 /// Raises the generation from what was read, which the broker has confirmed since, then loads every gate.
-pub(crate) async fn raise_and_load<H>(
+pub(crate) async fn raise_and_load<H: Handler>(
     core: &Core<H>,
     name: &StreamName,
     slot: u64,
@@ -51,5 +51,5 @@ pub(crate) async fn raise_and_load<H>(
         }
     }
     let unclean = before.filter(|before| !before.clean);
-    TakenOver::Ready { state, suspects: unclean.map_or(0, |before| before.uncommitted_max) }
+    TakenOver::Ready { state: Box::new(state), suspects: unclean.map_or(0, |before| before.uncommitted_max) }
 }

@@ -87,6 +87,7 @@ impl Group {
         };
         let last = deliveries.last()?.event.index().get();
         held.after = Some(last);
+        held.delivered = held.delivered.max(Some(last));
         if held.lost.is_none()
             && let Some(position) = position.as_mut()
         {

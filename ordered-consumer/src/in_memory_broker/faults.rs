@@ -1,6 +1,6 @@
 //! What can be made to go wrong on purpose.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
@@ -23,8 +23,8 @@ impl InMemoryBroker {
         self.shared.change(|state| state.latency = latency);
     }
 
-    /// Declares a member dead, as after a session timeout: what it has is given to others at once, and its source
-    /// fails when it is asked again.
+    /// Declares a member dead, as after a session timeout: what it has is given to others at once (what it received
+    /// from a queue, once its visibility has run out), and its source fails when it is asked again.
     ///
     /// # Errors
     /// [`BrokerError::NoSuchMember`] when it has left already.
@@ -36,7 +36,19 @@ impl InMemoryBroker {
                     return Ok(());
                 }
             }
-            Err(BrokerError::NoSuchMember)
+            let left = state.queues.values_mut().any(|queue| queue.leave(member, false));
+            if left { Ok(()) } else { Err(BrokerError::NoSuchMember) }
+        })
+    }
+
+    /// Refuses the next so many deletes from a queue, as for receipts that have run out.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`] when there is no such queue.
+    pub fn refuse_deletes(&self, queue: &str, deletes: u32) -> Result<(), BrokerError> {
+        self.shared.change(|state| {
+            state.queue(queue)?.refuses_deletes = deletes;
+            Ok(())
         })
     }
 
@@ -112,7 +124,7 @@ impl InMemoryBroker {
             for group in state.groups.values_mut() {
                 group.forget_topic(name);
                 let followed = group.members.values().flat_map(|member| &member.topics);
-                let followed = followed.filter(|topic| ***topic == *name).cloned().next();
+                let followed = followed.filter(|topic| ***topic == *name).map(Arc::clone).next();
                 if let Some((followed, topic)) = followed.zip(state.topics.get(name)) {
                     group.follow(&followed, topic);
                 }

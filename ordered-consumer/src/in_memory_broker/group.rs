@@ -121,10 +121,23 @@ impl Group {
         }
     }
 
-    /// Whether the assignment is the member's, as the broker sees it.
-    pub(super) fn owns(&self, member: MemberId, assignment: &Assignment) -> bool {
-        let mut of_stream = self.positions.values().filter(|at| at.stream == assignment.stream);
-        of_stream.any(|at| at.is_owned_under(member, assignment.epoch))
+    /// Whether the assignment is the member's, whose events are then delivered: from the first one that is not
+    /// settled, if it was confirmed before.
+    pub(super) fn confirm(&mut self, member: MemberId, assignment: &Assignment) -> bool {
+        let held = self.members.get_mut(&member).and_then(|member| member.held(assignment));
+        let Some(held) = held else { return false };
+        let Some(at) = self.positions.get(&held.place) else { return false };
+        if !at.is_owned_under(member, assignment.epoch) {
+            return false;
+        }
+        if held.confirmed {
+            held.after = at.committed;
+        }
+        held.confirmed = true;
+        if let Some((lease, lasts)) = held.lease.as_ref().zip(self.options.session_timeout) {
+            lease.extend(lasts);
+        }
+        true
     }
 
     /// Takes note of a settlement; that of an assignment that is gone is dropped.
@@ -153,7 +166,7 @@ impl Group {
         };
         let Some(at) = self.positions.get_mut(&held.place) else { return };
         // What was never delivered cannot be done, whoever says so.
-        let Some(through) = held.after.map(|delivered| delivered.min(through.get())) else { return };
+        let Some(through) = held.delivered.map(|delivered| delivered.min(through.get())) else { return };
         if !at.is_owned_under(id, assignment.epoch) {
             return;
         }
@@ -204,6 +217,7 @@ impl Group {
     /// Fences members that did not release in time, and tells members what they have lost.
     pub(super) fn expire(&mut self, topics: &Topics, now: Instant) -> bool {
         let mut changed = self.commit_pending(now, None, topics);
+        changed |= self.end_sessions(topics, now);
         let late: Vec<Place> =
             self.positions.iter().filter(|(_, at)| at.is_late(now)).map(|(p, _)| p.clone()).collect();
         for place in late {
@@ -225,6 +239,17 @@ impl Group {
             self.rebalance(topics, now);
         }
         changed
+    }
+
+    /// Declares members dead that were not heard of for too long.
+    fn end_sessions(&mut self, topics: &Topics, now: Instant) -> bool {
+        let Some(session) = self.options.session_timeout else { return false };
+        let silent = self.members.iter().filter(|(_, member)| later(member.heard_at, session) <= now);
+        let silent: Vec<MemberId> = silent.map(|(id, _)| *id).collect();
+        for id in &silent {
+            self.remove(*id, topics, now);
+        }
+        !silent.is_empty()
     }
 
     /// Says to an owner that is none any more that its stream is lost.
@@ -270,14 +295,23 @@ impl Group {
         true
     }
 
-    /// When something happens by itself next.
-    pub(super) fn next_alarm(&self) -> Option<Instant> {
+    /// When something happens by itself next, as this member sees it.
+    pub(super) fn next_alarm(&self, id: MemberId) -> Option<Instant> {
         let revoking = self.positions.values().filter_map(|at| at.owner.as_ref()?.revoking.as_ref());
         let revoking = revoking.map(|revoking| revoking.deadline);
         let held = self.members.values().flat_map(|member| &member.held);
         let told = held.filter_map(|held| held.lost.as_ref()).map(|lost| lost.told_at);
         let commits = self.pending_commits.iter().map(|commit| commit.due);
-        revoking.chain(told).chain(commits).min()
+        revoking.chain(told).chain(commits).chain(self.next_session_alarm(id)).min()
+    }
+
+    /// When this member must be heard again, well before its session ends, or another one's session ends.
+    fn next_session_alarm(&self, id: MemberId) -> Option<Instant> {
+        let session = self.options.session_timeout?;
+        let ends = |(of, member): (&MemberId, &Member)| {
+            later(member.heard_at, if *of == id { session / 3 } else { session })
+        };
+        self.members.iter().map(ends).min()
     }
 }
 

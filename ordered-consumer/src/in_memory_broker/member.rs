@@ -3,11 +3,12 @@
 use std::{
     collections::{BTreeSet, VecDeque},
     sync::Arc,
+    time::Duration,
 };
 
 use tokio::time::Instant;
 
-use crate::{Assignment, Event, Index, SourceMessage};
+use crate::{Assignment, Event, Index, Lease, SourceMessage};
 
 /// A member of a group, for the hooks that crash one or take something from it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -33,6 +34,8 @@ pub(super) struct Member {
     pub(super) turn: usize,
     /// Whether copies go before events the next time, so that neither starves the other.
     pub(super) copies_first: bool,
+    /// When it last asked for its next message.
+    pub(super) heard_at: Instant,
     /// With a latency, nothing comes before this.
     pub(super) ready_at: Option<Instant>,
 }
@@ -41,8 +44,12 @@ pub(super) struct Member {
 pub(super) struct Held {
     pub(super) assignment: Assignment,
     pub(super) place: Place,
-    /// Everything up to and including this index was delivered or settled before; none: from the start.
+    /// What comes next is the first event after this index; none: from the start.
     pub(super) after: Option<u128>,
+    /// The highest index that was delivered under the assignment, or settled before it.
+    pub(super) delivered: Option<u128>,
+    /// With a session timeout: until when the stream is known to be the member's.
+    pub(super) lease: Option<Lease>,
     pub(super) confirmed: bool,
     pub(super) paused: bool,
     /// What the member is yet to be told about its settlements.
@@ -60,7 +67,7 @@ pub(super) struct Lost {
 }
 
 impl Member {
-    pub(super) fn new(topics: BTreeSet<Arc<str>>) -> Self {
+    pub(super) fn new(topics: BTreeSet<Arc<str>>, now: Instant) -> Self {
         Self {
             topics,
             takes_copies: false,
@@ -70,12 +77,23 @@ impl Member {
             held: Vec::new(),
             turn: 0,
             copies_first: false,
+            heard_at: now,
             ready_at: None,
         }
     }
 
     pub(super) fn held(&mut self, assignment: &Assignment) -> Option<&mut Held> {
         self.held.iter_mut().find(|held| held.assignment == *assignment)
+    }
+
+    /// The member is alive: its leases last so long again, except those of streams that are somebody else's already.
+    pub(super) fn is_heard(&mut self, now: Instant, session_timeout: Option<Duration>) {
+        self.heard_at = now;
+        let Some(lasts) = session_timeout else { return };
+        let owned = self.held.iter().filter(|held| held.lost.is_none());
+        for lease in owned.filter_map(|held| held.lease.as_ref()) {
+            lease.extend(lasts);
+        }
     }
 
     /// Forgets an assignment; the others keep their turns.

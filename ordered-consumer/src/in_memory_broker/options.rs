@@ -31,11 +31,20 @@ pub struct GroupOptions {
     pub batch_max: usize,
     /// How many copies the group's retry stream keeps at most; beyond, its publisher is unavailable.
     pub copies_max: usize,
+    /// How long a member may go without asking for its next message before it is declared dead, as a broker's session
+    /// timeout; assignments then carry a lease that lasts as long, extended whenever the member asks or waits. None:
+    /// members live until they leave, crash or are declared dead by a hook, and assignments carry no lease.
+    pub session_timeout: Option<Duration>,
 }
 
 impl Default for GroupOptions {
     fn default() -> Self {
-        Self { rebalance_timeout: Duration::from_secs(60), batch_max: 500, copies_max: 1_000_000 }
+        Self {
+            rebalance_timeout: Duration::from_secs(60),
+            batch_max: 500,
+            copies_max: 1_000_000,
+            session_timeout: None,
+        }
     }
 }
 

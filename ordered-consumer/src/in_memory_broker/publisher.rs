@@ -21,12 +21,15 @@ pub struct InMemoryPublisher {
 #[derive(Clone)]
 enum Target {
     Group(String),
+    Queue(String),
 }
+
+type Refuses = Box<dyn Fn(&Event) -> bool + Send>;
 
 /// What goes wrong on purpose.
 #[derive(Default)]
 struct Faults {
-    refuses: Option<Box<dyn Fn(&Event) -> bool + Send>>,
+    refuses: Option<Refuses>,
     bytes_max: Option<usize>,
     unavailable_for: u32,
     unknown_for: u32,
@@ -35,6 +38,10 @@ struct Faults {
 impl InMemoryPublisher {
     pub(super) fn of_group(shared: Arc<Shared>, group: &str) -> Self {
         Self { shared, to: Target::Group(group.to_owned()), faults: Arc::default() }
+    }
+
+    pub(super) fn of_queue(shared: Arc<Shared>, queue: &str) -> Self {
+        Self { shared, to: Target::Queue(queue.to_owned()), faults: Arc::default() }
     }
 
     /// Refuses for good the events of which this is true.
@@ -89,6 +96,10 @@ impl Target {
                 let group = state.group(name).map_err(|error| PublishError::Unavailable(error.into()))?;
                 group.retry.publish(released, group.options.copies_max)
             }
+            Self::Queue(name) => {
+                let queue = state.queue(name).map_err(|error| PublishError::Unavailable(error.into()))?;
+                queue.retry.publish(released, queue.options.retained_max)
+            }
         }
     }
 }
@@ -98,6 +109,7 @@ impl EventPublisher for InMemoryPublisher {
     fn describe(&self) -> String {
         match &self.to {
             Target::Group(group) => format!("in-memory retry stream of group {group}"),
+            Target::Queue(queue) => format!("in-memory retry stream of queue {queue}"),
         }
     }
 

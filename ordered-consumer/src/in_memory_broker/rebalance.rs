@@ -9,7 +9,7 @@ use super::{
     group::{Group, Owner, Revoking, Topics, later, partition},
     member::{Held, Place},
 };
-use crate::{AssignedStream, Assignment, Index, SourceMessage};
+use crate::{AssignedStream, Assignment, Index, Lease, SourceMessage};
 
 impl Group {
     /// Gives away streams that nobody owns, and asks for streams of members that have more than their share.
@@ -114,17 +114,20 @@ impl Group {
         at.owner = Some(Owner { member: id, epoch, revoking: None });
         let after = at.again_after.take().unwrap_or(at.committed);
         let assignment = Assignment { stream: at.stream.clone(), epoch };
+        let lease = self.options.session_timeout.map(Lease::new);
         member.held.push(Held {
             assignment: assignment.clone(),
             place: place.clone(),
             after,
+            delivered: after,
+            lease: lease.clone(),
             confirmed: false,
             paused: false,
             settled: None,
             lost: None,
         });
         let position = partition.position_after(at.committed);
-        Some(AssignedStream { assignment, identity: Some(at.identity.clone()), position, lease: None })
+        Some(AssignedStream { assignment, identity: Some(at.identity.clone()), position, lease })
     }
 
     /// Asks a stream of its owner; the caller tells it.

@@ -99,6 +99,13 @@ impl RetryStream {
         self.return_where(|copy| copy.until.is_some_and(|until| until <= now))
     }
 
+    /// Keeps a member's copies from being handed out again until then.
+    pub(super) fn extend(&mut self, member: MemberId, until: Instant) {
+        for copy in self.in_flight.values_mut().filter(|copy| copy.member == member) {
+            copy.until = copy.until.max(Some(until));
+        }
+    }
+
     pub(super) fn next_alarm(&self) -> Option<Instant> {
         self.in_flight.values().filter_map(|copy| copy.until).min()
     }

@@ -47,7 +47,7 @@ impl InMemorySource {
                     found.follow(name, topic);
                 }
             }
-            found.members.insert(member, Member::new(names));
+            found.members.insert(member, Member::new(names, Instant::now()));
             state.with_group(group, |group, topics, now| group.rebalance(topics, now))?;
             Ok::<_, BrokerError>(member)
         })?;
@@ -129,14 +129,8 @@ impl EventSource for InMemorySource {
     async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
         self.shared.change(|state| {
             state.available()?;
-            let confirmed = state.with_group(&self.group, |group, _, _| {
-                let owns = group.owns(self.member, assignment);
-                let held = group.members.get_mut(&self.member).and_then(|member| member.held(assignment));
-                if let Some(held) = held.filter(|_| owns) {
-                    held.confirmed = true;
-                }
-                owns
-            });
+            let confirmed =
+                state.with_group(&self.group, |group, _, _| group.confirm(self.member, assignment));
             Ok(confirmed.unwrap_or(false))
         })
     }

@@ -12,9 +12,11 @@ use super::{
     BrokerError, MemberId,
     group::{Group, Topics, later},
     member::Place,
+    new_event::NewEvent,
+    queue::Queue,
     topic::Topic,
 };
-use crate::{SourceError, SourceMessage, StreamName};
+use crate::{Index, SourceError, SourceMessage, StreamName};
 
 /// What clones of a broker, its sources and its publishers share.
 #[derive(Default)]
@@ -29,6 +31,7 @@ pub(super) struct Shared {
 pub(super) struct State {
     pub(super) topics: Topics,
     pub(super) groups: BTreeMap<String, Group>,
+    pub(super) queues: BTreeMap<String, Queue>,
     pub(super) unavailable: bool,
     pub(super) latency: Duration,
     /// Whether something fell due that others may be waiting for.
@@ -98,10 +101,42 @@ impl State {
         self.topics.get_mut(name).ok_or_else(|| BrokerError::Unknown { name: name.to_owned() })
     }
 
-    /// The topic, if it still takes events.
-    pub(super) fn open_topic(&mut self, name: &str) -> Result<&mut Topic, BrokerError> {
+    pub(super) fn queue(&mut self, name: &str) -> Result<&mut Queue, BrokerError> {
+        self.queues.get_mut(name).ok_or_else(|| BrokerError::Unknown { name: name.to_owned() })
+    }
+
+    /// That no topic and no queue has this name.
+    pub(super) fn is_free(&self, name: &str) -> Result<(), BrokerError> {
+        if self.topics.contains_key(name) || self.queues.contains_key(name) {
+            return Err(BrokerError::Exists { name: name.to_owned() });
+        }
+        Ok(())
+    }
+
+    /// Appends to a queue, or to a topic's partition: that of the key's hash, if none is named.
+    pub(super) fn append(
+        &mut self,
+        name: &str,
+        partition: Option<u32>,
+        event: NewEvent,
+    ) -> Result<(StreamName, Index), BrokerError> {
+        let closed = || BrokerError::Closed { name: name.to_owned() };
+        if partition.is_none()
+            && let Some(queue) = self.queues.get_mut(name)
+        {
+            return if queue.closed { Err(closed()) } else { queue.append(event) };
+        }
         let topic = self.topic(name)?;
-        if topic.closed { Err(BrokerError::Closed { name: name.to_owned() }) } else { Ok(topic) }
+        if topic.closed {
+            return Err(closed());
+        }
+        let Some(partition) = partition else {
+            return topic.append(topic.partition_of(&event.key), event);
+        };
+        let number = usize::try_from(partition).ok().filter(|number| *number < topic.partitions.len());
+        let number =
+            number.ok_or_else(|| BrokerError::NoSuchPartition { topic: name.to_owned(), partition })?;
+        topic.append(number, event)
     }
 
     pub(super) fn group(&mut self, name: &str) -> Result<&mut Group, BrokerError> {
@@ -134,6 +169,18 @@ impl State {
         Ok(result)
     }
 
+    /// Changes a queue, with its alarms looked after.
+    pub(super) fn with_queue<R>(
+        &mut self,
+        queue: &str,
+        change: impl FnOnce(&mut Queue, Instant) -> R,
+    ) -> Result<R, BrokerError> {
+        let now = Instant::now();
+        let expired = self.queue(queue)?.expire(now);
+        self.expired |= expired;
+        Ok(change(self.queue(queue)?, now))
+    }
+
     /// Drops what every group has settled.
     fn trim(&mut self, place: &Place) {
         let positions = self.groups.values().filter_map(|group| group.positions.get(place));
@@ -153,14 +200,38 @@ impl State {
         let latency = self.latency;
         let turn = self.with_group(group, |group, topics, now| {
             let Some(member) = group.members.get_mut(&id) else { return gone() };
+            member.is_heard(now, group.options.session_timeout);
             if let Some(at) = member.ready_at.filter(|at| *at > now) {
-                return Turn::WaitUntil(Some(at));
+                return Turn::WaitUntil([Some(at), group.next_alarm(id)].into_iter().flatten().min());
             }
             let Some(message) = group.next_for(id, topics, now) else {
-                return Turn::WaitUntil(group.next_alarm());
+                return Turn::WaitUntil(group.next_alarm(id));
             };
             if let Some(member) = group.members.get_mut(&id) {
                 member.ready_at = (!latency.is_zero()).then(|| later(now, latency));
+            }
+            Turn::Say(Ok(message))
+        });
+        turn.unwrap_or_else(|_| gone())
+    }
+
+    /// What a queue's consumer's `next` has to do now.
+    pub(super) fn queue_turn_of(&mut self, queue: &str, id: MemberId) -> Turn {
+        if let Err(unavailable) = self.available() {
+            return Turn::Say(Err(unavailable));
+        }
+        let latency = self.latency;
+        let turn = self.with_queue(queue, |queue, now| {
+            queue.beat(id, now);
+            let Some(consumer) = queue.consumers.get_mut(&id) else { return gone() };
+            if let Some(at) = consumer.ready_at.filter(|at| *at > now) {
+                return Turn::WaitUntil([Some(at), queue.next_alarm(id)].into_iter().flatten().min());
+            }
+            let Some(message) = queue.next_for(id, now) else {
+                return Turn::WaitUntil(queue.next_alarm(id));
+            };
+            if let Some(consumer) = queue.consumers.get_mut(&id) {
+                consumer.ready_at = (!latency.is_zero()).then(|| later(now, latency));
             }
             Turn::Say(Ok(message))
         });

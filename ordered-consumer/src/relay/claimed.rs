@@ -68,7 +68,11 @@ pub(super) async fn run_copy<H: Handler>(
     }
 }
 
-async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, Option<Event>, Timestamp)> {
+async fn ask<H: Handler>(
+    core: &Core<H>,
+    key: &GateKey,
+    input: Input,
+) -> Option<(Reply, Option<Event>, Timestamp)> {
     let request = Request { key: key.clone(), guard: UNGUARDED, input };
     let error = match core.retries.ask(request).await {
         Ok((answer, now)) => return Some((answer.reply, answer.event, now)),
@@ -78,7 +82,7 @@ async fn ask<H>(core: &Core<H>, key: &GateKey, input: Input) -> Option<(Reply, O
     None
 }
 
-async fn claim<H>(core: &Core<H>, key: GateKey, index: Index, attempts: u32) -> Option<Claimed> {
+async fn claim<H: Handler>(core: &Core<H>, key: GateKey, index: Index, attempts: u32) -> Option<Claimed> {
     let (token, asked) = (core.token(), Instant::now());
     let (reply, event, at) = ask(core, &key, Input::Claim { index, attempts, token }).await?;
     match (reply, event) {
@@ -156,6 +160,7 @@ fn usable(timeout: Duration) -> Duration {
 }
 
 /// Records how a run ended; the claim on the next event, if one was asked for and granted.
+#[expect(clippy::wildcard_enum_match_arm, reason = "whatever else it is does not belong to the question")]
 async fn report<H: Handler>(
     core: &Core<H>,
     claimed: Claimed,

@@ -1,7 +1,7 @@
 //! Publishing what is released, in order.
 
 use super::Ended;
-use crate::{EventPublisher, Index, PublishError, ReleasedEvent, TakenGate, engine::core::Core};
+use crate::{EventPublisher, Handler, Index, PublishError, ReleasedEvent, TakenGate, engine::core::Core};
 
 /// Events read and published at once.
 const PAGE_EVENTS: u32 = 100;
@@ -10,7 +10,11 @@ const PAGE_BYTES: u64 = 1 << 20;
 
 /// Publishes `head … released`, and nothing after the first that does not go out. What has not gone out, or does not
 /// come back, is taken again when the gate falls due.
-pub(super) async fn publish<H>(core: &Core<H>, publisher: &dyn EventPublisher, taken: TakenGate) -> Ended {
+pub(super) async fn publish<H: Handler>(
+    core: &Core<H>,
+    publisher: &dyn EventPublisher,
+    taken: TakenGate,
+) -> Ended {
     let (head, released) = (taken.taken.head, taken.taken.released);
     let mut from = head;
     loop {

@@ -1,4 +1,4 @@
-//! What must compile, so that the other files fail for the reason that they name.
+//! Every kind of handler there is.
 
 use std::sync::Arc;
 
@@ -49,7 +49,7 @@ impl Handler for OwnType {
 
 fn assert_handler<H: Handler>(_handler: H) {}
 
-fn main() {
+pub(crate) fn main() {
     assert_handler(with_anyhow);
     assert_handler(with_own_error);
     assert_handler(with_handler_error);

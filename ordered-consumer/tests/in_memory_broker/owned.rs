@@ -377,3 +377,63 @@ async fn latency_parts_messages_even_if_next_is_dropped_again_and_again() {
     tokio::time::advance(Duration::from_millis(1)).await;
     assert_eq!(events(&mut source).1.len(), 1);
 }
+
+/// A group whose members are declared dead after ten seconds of silence.
+fn with_sessions(broker: &InMemoryBroker) {
+    let session_timeout = Some(Duration::from_secs(10));
+    broker.create_group("g", GroupOptions { session_timeout, ..Default::default() });
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_lasts_while_the_member_waits_and_ends_with_its_session() {
+    let broker = broker(1, 1);
+    with_sessions(&broker);
+    let mut source = broker.subscribe("g", &["t"]).unwrap();
+    let stream = take_all(&mut source).remove(0);
+    let lease = stream.lease.unwrap();
+    events(&mut source);
+    let waited = tokio::time::timeout(Duration::from_secs(60), source.next()).await;
+    assert!(waited.is_err(), "nothing more is there");
+    assert!(lease.remaining() > Duration::from_secs(6));
+    tokio::time::advance(Duration::from_secs(10)).await;
+    assert!(lease.remaining().is_zero());
+    assert!(!source.confirm(&stream.assignment).await.unwrap());
+    assert!(matches!(source.next().await, Err(SourceError::Fatal { .. })));
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_silent_members_streams_go_to_one_that_waits_only_once_their_leases_have_ended() {
+    let broker = broker(1, 1);
+    with_sessions(&broker);
+    let mut silent = broker.subscribe("g", &["t"]).unwrap();
+    let lease = take_all(&mut silent).remove(0).lease.unwrap();
+    let mut waiting = broker.subscribe("g", &["t"]).unwrap();
+    let message = waiting.next().await.unwrap();
+    assert!(matches!(message, SourceMessage::Assigned(_)), "{message:?}");
+    assert!(lease.remaining().is_zero());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_zombies_lease_is_not_extended() {
+    let broker = broker(1, 3);
+    with_sessions(&broker);
+    let mut zombie = broker.subscribe("g", &["t"]).unwrap();
+    let lease = take_all(&mut zombie).remove(0).lease.unwrap();
+    broker.force_lose(zombie.member(), &stream("t/0"), Duration::from_secs(30)).unwrap();
+    tokio::time::advance(Duration::from_secs(4)).await;
+    events(&mut zombie);
+    assert_eq!(lease.remaining(), Duration::from_secs(6));
+}
+
+#[tokio::test]
+async fn a_stream_confirmed_again_may_settle_what_it_had_before() {
+    let broker = broker(1, 4);
+    let mut source = broker.subscribe("g", &["t"]).unwrap();
+    take_all(&mut source);
+    let (assignment, _) = events(&mut source);
+    assert!(source.confirm(&assignment).await.unwrap());
+    settle(&mut source, &assignment, 3);
+    assert_eq!(broker.committed("g", &stream("t/0")), Some(Index::new(3)));
+    assert!(matches!(now(&mut source), Some(SourceMessage::Settled { .. })));
+    assert_eq!(indexes(&events(&mut source).1), [0, 1, 2, 3]);
+}

@@ -33,10 +33,12 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             let report = Settle { generation: state.generation, settled: intake.settled, let_go: false };
             let core = Arc::clone(&self.core);
             self.steps.push(Box::pin(async move {
-                if state.is_owned() {
-                    if let Ok(paused) = core.log.gated_entities(&core.name, &state.name, None, PAUSED, true).await {
-                        // Only adds: what is clear in the log may be failing in this process.
-                        paused.iter().for_each(|entity| state.cache.insert(state.entity(&core.fingerprints, entity)));
+                if state.is_owned()
+                    && let Ok(paused) = core.log.gated_entities(&core.name, &state.name, None, PAUSED, true).await
+                {
+                    // Only adds: what is clear in the log may be failing in this process.
+                    for entity in &paused {
+                        state.cache.insert(state.entity(&core.fingerprints, entity));
                     }
                 }
                 let saved = save && state.is_owned();

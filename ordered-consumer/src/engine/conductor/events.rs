@@ -1,6 +1,6 @@
 //! Events in, to the workers; what became of them out, to the source.
 
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use super::{After, Conductor, Step};
 use crate::{
@@ -59,7 +59,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
         intake.looking_up = true;
         let mut received = std::mem::take(&mut intake.received);
-        let core = self.core.clone();
+        let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let mut entities: Vec<_> = received.iter().map(|w| w.delivery.event.entity().clone()).collect();
             entities.sort_unstable();

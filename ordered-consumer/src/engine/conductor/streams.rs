@@ -92,7 +92,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             let taken = takeover::raise_and_load(&core, &name, slot, &asked, stream.lease).await;
             let step: Step<H, S> = Box::new(move |conductor| {
                 match taken {
-                    TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::new(state), suspects),
+                    TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::from(state), suspects),
                     TakenOver::Raised if conductor.intakes.contains_key(&slot) => {
                         conductor.read_generation(slot, name);
                     }
@@ -239,7 +239,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
 }
 
 /// Best effort, and not for longer than a drain: without it the next owner merely has more to suspect.
-async fn let_go_of<H>(core: &Core<H>, stream: &StreamName, report: &Settle) {
+async fn let_go_of<H: Handler>(core: &Core<H>, stream: &StreamName, report: &Settle) {
     let call = || core.log.settle(&core.name, stream, report);
     let written = persist::persist(&core.name, &core.counters, "letting go of a stream", call);
     match tokio::time::timeout(core.timeouts.drain, written).await {

@@ -1,0 +1,145 @@
+//! Every method of the log, through the plan.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+use bytes::Bytes;
+
+use super::{FaultyFailureLog, calls::Method};
+use crate::{
+    Answers, AuditLine, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, GateQuery,
+    GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
+    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+};
+
+#[async_trait]
+impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
+    fn describe(&self) -> String {
+        format!("{}, with faults", self.log.describe())
+    }
+
+    async fn apply(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        requests: &[Request],
+    ) -> Result<Answers, FailureLogError> {
+        self.through(Method::Apply, requests.len(), self.log.apply(consumer, settings, requests)).await
+    }
+
+    async fn take_due(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        limit: u32,
+    ) -> Result<DueGates, FailureLogError> {
+        self.through(Method::TakeDue, 0, self.log.take_due(consumer, settings, limit)).await
+    }
+
+    async fn held_events(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        range: (Index, Index),
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        self.through(Method::HeldEvents, 0, self.log.held_events(consumer, key, range, limit, bytes_max))
+            .await
+    }
+
+    async fn stream(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+    ) -> Result<Option<StreamRecord>, FailureLogError> {
+        self.through(Method::Stream, 0, self.log.stream(consumer, stream)).await
+    }
+
+    async fn take_over(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        asked: &TakeOver,
+    ) -> Result<Result<(Option<StreamRecord>, StreamRecord), StreamRefusal>, FailureLogError> {
+        self.through(Method::TakeOver, 0, self.log.take_over(consumer, stream, asked)).await
+    }
+
+    async fn settle(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        report: &Settle,
+    ) -> Result<Result<StreamRecord, StreamRefusal>, FailureLogError> {
+        self.through(Method::Settle, 0, self.log.settle(consumer, stream, report)).await
+    }
+
+    async fn decide_stream(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        decision: StreamDecision,
+        by: &str,
+        why: &str,
+    ) -> Result<(), FailureLogError> {
+        self.through(Method::DecideStream, 0, self.log.decide_stream(consumer, stream, decision, by, why))
+            .await
+    }
+
+    async fn gated_entities(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        after: Option<&Bytes>,
+        limit: u32,
+        paused_only: bool,
+    ) -> Result<Vec<Bytes>, FailureLogError> {
+        self.through(
+            Method::GatedEntities,
+            0,
+            self.log.gated_entities(consumer, stream, after, limit, paused_only),
+        )
+        .await
+    }
+
+    async fn which_gated(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        entities: &[Bytes],
+    ) -> Result<(Vec<bool>, Timestamp), FailureLogError> {
+        self.through(Method::WhichGated, 0, self.log.which_gated(consumer, stream, entities)).await
+    }
+
+    async fn drop_tombstones(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        retention: Option<Duration>,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        self.through(Method::DropTombstones, 0, self.log.drop_tombstones(consumer, stream, retention, limit))
+            .await
+    }
+
+    async fn list(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+    ) -> Result<Vec<GatedEntity>, FailureLogError> {
+        self.through(Method::List, 0, self.log.list(consumer, query)).await
+    }
+
+    async fn audit(
+        &self,
+        consumer: &ConsumerName,
+        key: Option<&GateKey>,
+        limit: u32,
+    ) -> Result<Vec<AuditLine>, FailureLogError> {
+        self.through(Method::Audit, 0, self.log.audit(consumer, key, limit)).await
+    }
+
+    async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
+        self.through(Method::Totals, 0, self.log.totals(consumer)).await
+    }
+}

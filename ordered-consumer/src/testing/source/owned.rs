@@ -1,0 +1,139 @@
+//! Rules of sources whose streams are owned.
+
+use super::{
+    Reader, Received, SourceFixture,
+    any::{places, publish},
+};
+use crate::{Assignment, Index, StreamName};
+
+/// The failure log must know of the takeover before an event of the stream can be handled.
+pub async fn nothing_comes_before_the_assignment_is_confirmed(mut fixture: Box<dyn SourceFixture>) {
+    let published = publish(&mut *fixture, 2).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    reader.stop_confirming();
+    assert!(reader.read_until_quiet().await.is_empty());
+    reader.confirm_all().await;
+    reader.read_all(&published).await;
+}
+
+/// Events are settled in any order; only what lies below the watermark is done.
+pub async fn nothing_past_the_watermark_is_settled(mut fixture: Box<dyn SourceFixture>) {
+    let mut published = Vec::new();
+    for number in 0..4 {
+        published.push(fixture.publish("a", &number.to_string()).await);
+    }
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(4).await;
+    reader
+        .settle(&[received[3].clone(), received[0].clone(), received[2].clone()], Some(received[0].index()));
+    reader.wait_for_settled(received[0].index()).await;
+    reader.close().await;
+    let mut next = Reader::open(&mut *fixture).await;
+    let again = next.read_all(&published[1..]).await;
+    assert!(again[0].index() <= published[1].1);
+}
+
+/// The failure log learns what is settled from the source.
+pub async fn a_settled_watermark_is_confirmed(mut fixture: Box<dyn SourceFixture>) {
+    fixture.publish("a", "1").await;
+    fixture.publish("a", "2").await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(2).await;
+    reader.settle_through(&received);
+    reader.wait_for_settled(received[1].index()).await;
+}
+
+/// Neither one that never was nor one of another time.
+pub async fn an_assignment_that_is_not_is_not_confirmed(mut fixture: Box<dyn SourceFixture>) {
+    fixture.publish("a", "1").await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let assignment = reader.read(1).await.remove(0).assignment;
+    assert!(reader.confirms(&assignment).await);
+    let other = Assignment { epoch: assignment.epoch.wrapping_add(1_000), ..assignment };
+    assert!(!reader.confirms(&other).await);
+}
+
+/// A stream that must be taken over again is confirmed again, and then nothing unsettled is left out.
+pub async fn a_stream_confirmed_again_begins_at_the_first_unsettled(mut fixture: Box<dyn SourceFixture>) {
+    let mut published = Vec::new();
+    for number in 0..4 {
+        published.push(fixture.publish("a", &number.to_string()).await);
+    }
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(4).await;
+    reader.settle_through(&received[..2]);
+    reader.wait_for_settled(received[1].index()).await;
+    reader.confirm_all().await;
+    let again = reader.read_all(&published[2..]).await;
+    assert!(again[0].index() <= published[2].1);
+    reader.settle_through(&again);
+    reader.wait_for_settled(published[3].1).await;
+}
+
+/// Two members: the first has both streams and is asked for one of them, of which this gives the events.
+async fn asked_for_one(
+    fixture: &mut dyn SourceFixture,
+) -> (Reader, Reader, Assignment, Vec<Received>, Vec<(StreamName, Index)>) {
+    let published = publish(fixture, 6).await;
+    let mut old = Reader::open(fixture).await;
+    let received = old.read_all(&published).await;
+    let mut new = Reader::open(fixture).await;
+    let revoked = tokio::select! {
+        revoked = old.read_revoked() => revoked,
+        early = new.read(1) => panic!("{early:?} came before the old owner was asked"),
+    };
+    let events: Vec<Received> = received.into_iter().filter(|event| event.assignment == revoked).collect();
+    assert!(!events.is_empty(), "a stream without events was revoked: let `a` and `b` be all streams");
+    let of_stream = places(&events);
+    (old, new, revoked, events, of_stream)
+}
+
+/// The old owner's handlers may still run until it says that they do not.
+pub async fn a_stream_is_handed_on_only_once_it_is_released(mut fixture: Box<dyn SourceFixture>) {
+    let (mut old, mut new, revoked, _, of_stream) = asked_for_one(&mut *fixture).await;
+    let (_, early) = tokio::join!(old.read_until_quiet(), new.read_until_quiet());
+    assert!(early.is_empty(), "before it was released: {early:?}");
+    old.source().release(&revoked);
+    let both = async { tokio::join!(old.read_until_quiet(), new.read_all(&of_stream)) };
+    both.await;
+}
+
+/// Even from a process that does not know yet.
+pub async fn a_settlement_of_an_assignment_that_is_gone_is_dropped(mut fixture: Box<dyn SourceFixture>) {
+    let (mut old, mut new, revoked, events, of_stream) = asked_for_one(&mut *fixture).await;
+    old.source().release(&revoked);
+    old.settle_through(&events);
+    let (_, again) = tokio::join!(old.read_until_quiet(), new.read_all(&of_stream));
+    old.settle_through(&events);
+    old.read_until_quiet().await;
+    assert_ne!((&again[0].assignment.stream, again[0].assignment.epoch), (&revoked.stream, revoked.epoch));
+    new.crash(&mut *fixture).await;
+    old.crash(&mut *fixture).await;
+    fixture.wait_for_redelivery().await;
+    Reader::open(&mut *fixture).await.read_all(&of_stream).await;
+}
+
+/// An owner that was asked and has released must not take over again.
+pub async fn a_released_assignment_is_not_confirmed(mut fixture: Box<dyn SourceFixture>) {
+    let (mut old, mut new, revoked, _, of_stream) = asked_for_one(&mut *fixture).await;
+    old.source().release(&revoked);
+    tokio::join!(old.read_until_quiet(), new.read_all(&of_stream));
+    assert!(!old.confirms(&revoked).await);
+}
+
+/// Between being asked and releasing, an owner still tells the broker what has become done.
+pub async fn what_was_settled_before_the_release_counts(mut fixture: Box<dyn SourceFixture>) {
+    let (mut old, new, revoked, events, _) = asked_for_one(&mut *fixture).await;
+    old.settle_through(&events);
+    old.source().release(&revoked);
+    old.read_until_quiet().await;
+    old.close().await;
+    new.close().await;
+    let mut next = Reader::open(&mut *fixture).await;
+    let again = next.read_until_quiet().await;
+    assert!(
+        again.iter().all(|event| event.assignment.stream != revoked.stream),
+        "settled, and came: {again:?}"
+    );
+    assert!(!again.is_empty(), "the other stream was not settled");
+}

@@ -1,0 +1,74 @@
+//! Rules of sources whose streams are shared.
+
+use super::{Reader, SourceFixture, any::places};
+use crate::{Index, StreamName};
+
+async fn publish_a(fixture: &mut dyn SourceFixture, count: usize) -> Vec<(StreamName, Index)> {
+    let mut places = Vec::new();
+    for number in 0..count {
+        places.push(fixture.publish("a", &number.to_string()).await);
+    }
+    places
+}
+
+/// While somebody has an event of an entity, nobody gets a later one.
+pub async fn an_entity_in_flight_is_given_to_nobody_else(mut fixture: Box<dyn SourceFixture>) {
+    publish_a(&mut *fixture, 1).await;
+    let mut one = Reader::open(&mut *fixture).await;
+    let mut two = Reader::open(&mut *fixture).await;
+    let received = one.read(1).await;
+    let place = fixture.publish("a", "later").await;
+    assert!(two.read_until_quiet().await.is_empty());
+    one.settle_through(&received);
+    one.close().await;
+    assert_eq!(places(&two.read(1).await), [place]);
+}
+
+/// An entity's events of one receive share their deadline.
+pub async fn an_entitys_events_of_one_receive_share_a_lease(mut fixture: Box<dyn SourceFixture>) {
+    publish_a(&mut *fixture, 2).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let leases: Vec<_> = reader.read(2).await.into_iter().filter_map(|event| event.delivery.lease).collect();
+    assert!(leases.iter().all(|lease| !lease.remaining().is_zero()));
+    leases[0].end();
+    assert!(leases[1].remaining().is_zero());
+}
+
+/// A later event of an entity is not deleted while an earlier one is not.
+pub async fn an_entitys_events_are_deleted_in_order(mut fixture: Box<dyn SourceFixture>) {
+    let published = publish_a(&mut *fixture, 3).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(3).await;
+    reader.settle(&received[1..2], None);
+    reader.read_until_quiet().await;
+    reader.crash(&mut *fixture).await;
+    fixture.wait_for_redelivery().await;
+    let mut next = Reader::open(&mut *fixture).await;
+    assert_eq!(places(&next.read(3).await), published);
+}
+
+/// Behind a delete that was refused, nothing of the entity's receive is deleted: all of it comes again.
+pub async fn a_refused_delete_abandons_the_rest_of_the_receive(mut fixture: Box<dyn SourceFixture>) {
+    let published = publish_a(&mut *fixture, 4).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(4).await;
+    reader.settle(&received[..1], None);
+    reader.read_until_quiet().await;
+    fixture.refuse_next_delete().await;
+    reader.settle(&received[1..3], None);
+    reader.settle(&received[3..], None);
+    fixture.wait_for_redelivery().await;
+    assert_eq!(places(&reader.read(3).await), published[1..]);
+}
+
+/// Sooner than when their visibility runs out.
+pub async fn abandoned_events_come_again_soon(mut fixture: Box<dyn SourceFixture>) {
+    let published = publish_a(&mut *fixture, 2).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let received = reader.read(2).await;
+    let receipts: Vec<u64> = received.iter().map(|event| event.delivery.receipt).collect();
+    reader.source().abandon(&received[0].assignment, &receipts);
+    let again = reader.read(2).await;
+    assert_eq!(places(&again), published);
+    assert!(again.iter().all(|event| event.delivery.event.context().redelivered));
+}

@@ -1,0 +1,284 @@
+//! What can be wrong with a log, and what that makes of requests and answers.
+
+use std::{sync::Arc, time::Duration};
+
+use ordered_consumer::{
+    Answer, Answers, ConsumerName, Event, FailureLog, FailureLogError, GateKey, GateQuery, Index, ParkCause,
+    Request, Timestamp,
+    gate::{
+        Action, ClaimRefusal, ClaimToken, Failure, Gate, Grant, Guard, Input, Logged, Next, Operation, Reply,
+        Settings, State, Verdict,
+    },
+};
+
+use crate::{bend, mutant::Mutant};
+
+/// What is wrong with a log.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fault {
+    None,
+    AnswersInItsOwnOrder,
+    ChangesVersionsWithHolds,
+    ComparesHalfOfAToken,
+    CountsAnAttemptTwice,
+    CountsWhatIsGivenBack,
+    DiscardsWhatHasNotComeYet,
+    DoesNotDecide,
+    DropsConflicts,
+    DropsTombstonesTooEarly,
+    ForgetsAHold,
+    ForgetsIdentities,
+    ForgetsRequests,
+    ForgetsTheFence,
+    ForgetsTombstones,
+    GoesByTheCallersClock,
+    GrantsAClaimTwice,
+    HidesTombstonesFromTheCache,
+    HoldsOneByteTooMany,
+    HoldsOneEventTooMany,
+    IgnoresTheDeadline,
+    Keeps64BitsOfAnIndex,
+    LetsAStaleOperatorAct,
+    LimitsFailures,
+    ListsOtherStreams,
+    LosesRepeatedHeaders,
+    MixesConsumersUp,
+    NeverFindsLostClaims,
+    NeverParksLostRuns,
+    RaisesFromAnything,
+    ReadsWithoutEnd,
+    ReleasesOneByOne,
+    RunsWhatWasThereBeforeAnEdit,
+    SettlesBackwards,
+    SharesRequestsAmongEntities,
+    SleepsPastWhatIsLeft,
+    SortsIndexesAsText,
+    TakesAResultWithoutItsToken,
+    TakesNullForEmpty,
+    TakesPayloadsForText,
+    TakesTheLatestDueFirst,
+    TakesWithoutPushingTheDueTime,
+    UnparksOnALateResult,
+    UsesVersionsAgain,
+    WritesHalfABatch,
+    WritesNoAudit,
+}
+
+impl Mutant {
+    pub(crate) async fn gate(&self, consumer: &ConsumerName, key: &GateKey) -> Option<Gate> {
+        for state in [None, Some(State::Cleared)] {
+            let (stream, entity) = (Some(key.stream.clone()), Some(key.entity.clone()));
+            let query = GateQuery { stream, entity, state, after: None, limit: 1 };
+            if let Some(found) = self.inner.list(consumer, &query).await.unwrap().pop() {
+                return Some(found.gate);
+            }
+        }
+        None
+    }
+
+    pub(crate) async fn logged(&self, consumer: &ConsumerName, key: &GateKey) -> Vec<Event> {
+        let all = (Index::MIN, Index::MAX);
+        self.inner.held_events(consumer, key, all, u32::MAX, u64::MAX).await.unwrap()
+    }
+
+    pub(crate) fn event(&self, event: &Event) -> Event {
+        if self.has(Fault::LosesRepeatedHeaders) {
+            bend::without_repeats(event)
+        } else if self.has(Fault::TakesPayloadsForText) {
+            bend::as_text(event)
+        } else if self.has(Fault::TakesNullForEmpty) {
+            bend::null_as_empty(event)
+        } else {
+            event.clone()
+        }
+    }
+
+    /// The version that people see.
+    pub(crate) fn version(&self, gate: &Gate) -> u64 {
+        if self.has(Fault::UsesVersionsAgain) {
+            gate.version % 5 + 1
+        } else if self.has(Fault::ChangesVersionsWithHolds) {
+            gate.version * 1_000 + gate.held_events
+        } else {
+            gate.version
+        }
+    }
+
+    fn token(&self, token: &mut ClaimToken, gate: Option<&Gate>) {
+        let Some(live) = gate.and_then(|gate| gate.claim) else { return };
+        let half = |token: ClaimToken| token.get() & u128::from(u64::MAX);
+        if self.has(Fault::TakesAResultWithoutItsToken)
+            || (self.has(Fault::ComparesHalfOfAToken) && half(*token) == half(live))
+        {
+            *token = live;
+        }
+    }
+
+    fn operation(&self, operation: &mut Operation, gate: &Gate) {
+        if self.has(Fault::LetsAStaleOperatorAct) {
+            operation.version = gate.version;
+            operation.index = gate.head;
+        }
+        if operation.version == self.version(gate) {
+            operation.version = gate.version;
+        }
+        if self.has(Fault::ForgetsRequests) || self.has(Fault::SharesRequestsAmongEntities) {
+            operation.request_id = None;
+        }
+        if self.has(Fault::RunsWhatWasThereBeforeAnEdit) && matches!(operation.action, Action::Edit { .. }) {
+            operation.action = Action::Retry;
+        }
+    }
+
+    async fn bent(&self, consumer: &ConsumerName, request: &Request) -> Request {
+        let mut request = request.clone();
+        let gate = self.gate(consumer, &request.key).await;
+        match &mut request.guard {
+            Guard::Owned { .. } if self.has(Fault::ForgetsTheFence) => request.guard = Guard::Unguarded,
+            Guard::Shared { deadline } if self.has(Fault::IgnoresTheDeadline) => *deadline = None,
+            Guard::Owned { .. } | Guard::Shared { .. } | Guard::Unguarded => {}
+        }
+        match &mut request.input {
+            Input::GiveBack { token, after } if self.has(Fault::CountsWhatIsGivenBack) => {
+                let (failure, next) = (Failure::new("GivenBack", ""), Next::Retry(*after));
+                request.input = Input::FailAgain { token: *token, failure, next };
+            }
+            Input::Renew { token }
+            | Input::GiveBack { token, .. }
+            | Input::FailAgain { token, .. }
+            | Input::Resolve { token, .. } => self.token(token, gate.as_ref()),
+            Input::Operate(operation) => self.operation(operation, &gate.unwrap_or_default()),
+            Input::Claim { index, .. } if self.has(Fault::Keeps64BitsOfAnIndex) => {
+                *index = Index::new(index.get() & u128::from(u64::MAX));
+            }
+            Input::Arrive { .. } | Input::Fail { .. } | Input::Ignore { .. } => {}
+            Input::Take | Input::Claim { .. } => {}
+        }
+        if self.has(Fault::Keeps64BitsOfAnIndex) {
+            bend::each_event(&mut request, bend::in_64_bits);
+        }
+        request
+    }
+
+    /// What a faulty log answers without asking the sound one.
+    async fn made_up(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        request: &Request,
+    ) -> Option<Reply> {
+        let Request { key, input, .. } = request;
+        match input {
+            Input::Arrive { events } => {
+                let gate = self.gate(consumer, key).await?;
+                let first = &events.first()?.event;
+                let logged = self.logged(consumer, key).await;
+                let at_first = logged.iter().find(|event| event.index() == first.index());
+                let discarded = self.memory.lock().unwrap().discarded.get(key).copied();
+                let verdict = if self.has(Fault::ForgetsAHold) && gate.head.is_some() && at_first.is_none() {
+                    Verdict::Held
+                } else if self.has(Fault::ForgetsTombstones) && gate.state() == State::Cleared {
+                    Verdict::Run
+                } else if self.has(Fault::DropsConflicts) && at_first.is_some()
+                    || discarded.is_some_and(|through| first.index() <= through)
+                {
+                    Verdict::Duplicate
+                } else {
+                    return None;
+                };
+                Some(Reply::Arrived(vec![verdict; events.len()]))
+            }
+            Input::Fail { .. } if self.has(Fault::LimitsFailures) => {
+                let gate = self.gate(consumer, key).await?;
+                (gate.held_events >= settings.held_events_max).then_some(Reply::Logged(Logged::Held))
+            }
+            Input::Operate(Operation { request_id: Some(id), .. })
+                if self.has(Fault::SharesRequestsAmongEntities) =>
+            {
+                self.memory.lock().unwrap().requests.get(id).cloned()
+            }
+            Input::Fail { .. } | Input::Ignore { .. } | Input::Take | Input::Claim { .. } => None,
+            Input::Renew { .. } | Input::Resolve { .. } | Input::FailAgain { .. } => None,
+            Input::GiveBack { .. } | Input::Operate(_) => None,
+        }
+    }
+
+    /// What a faulty log makes of a sound answer.
+    async fn spoilt(&self, consumer: &ConsumerName, request: &Request, answer: Answer) -> Answer {
+        let Answer { mut reply, event } = answer;
+        let mut event = event.map(|event| self.event(&event));
+        match (&mut reply, &request.input) {
+            (Reply::Claimed(grant), _) if self.has(Fault::CountsAnAttemptTwice) => grant.attempt += 1,
+            (Reply::FailedAgain(_), Input::GiveBack { .. }) => reply = Reply::GivenBack,
+            (Reply::ClaimRefused(ClaimRefusal::Running), _) if self.has(Fault::GrantsAClaimTwice) => {
+                let gate = self.gate(consumer, &request.key).await.unwrap();
+                event = self.logged(consumer, &request.key).await.into_iter().next();
+                reply = Reply::Claimed(Grant {
+                    index: gate.head.unwrap(),
+                    attempt: gate.attempts,
+                    first_failed_at: None,
+                    alone: false,
+                    deadline: gate.due_at.unwrap(),
+                });
+            }
+            (Reply::FailedAgain(Logged::Parked(ParkCause::Operator)), _)
+                if self.has(Fault::UnparksOnALateResult) =>
+            {
+                self.unpark(consumer, &request.key).await;
+            }
+            (reply, Input::Operate(operation)) => self.remember(&request.key, operation, reply),
+            _ => {}
+        }
+        Answer { reply, event }
+    }
+
+    fn remember(&self, key: &GateKey, operation: &Operation, reply: &Reply) {
+        let mut memory = self.memory.lock().unwrap();
+        if let Some(id) = &operation.request_id {
+            memory.requests.insert(Arc::clone(id), reply.clone());
+        }
+        if let (Action::DiscardThrough(through), Reply::Operated { .. }) = (&operation.action, reply)
+            && self.has(Fault::DiscardsWhatHasNotComeYet)
+        {
+            memory.discarded.insert(key.clone(), *through);
+        }
+    }
+
+    async fn unpark(&self, consumer: &ConsumerName, key: &GateKey) {
+        let gate = self.gate(consumer, key).await.unwrap();
+        let (by, why) = (Arc::from("nobody"), Arc::from("nothing"));
+        let (action, index, version) = (Action::Resume, gate.head, gate.version);
+        let resume = Operation { action, index, version, by, why, request_id: None };
+        self.alone(consumer, key, Input::Operate(resume)).await;
+    }
+
+    pub(crate) async fn alone(&self, consumer: &ConsumerName, key: &GateKey, input: Input) {
+        let settings = Settings {
+            release_window: 1,
+            redelivery_timeout: Duration::from_secs(30),
+            claim_timeout: Duration::from_secs(60),
+            attempts_max: 5,
+            held_events_max: 1,
+            held_bytes_max: 1,
+        };
+        let request = Request { key: key.clone(), guard: Guard::Unguarded, input };
+        self.inner.apply(consumer, &settings, &[request]).await.unwrap();
+    }
+
+    pub(crate) async fn one(
+        &self,
+        consumer: &ConsumerName,
+        settings: &Settings,
+        request: &Request,
+    ) -> Result<Answers, FailureLogError> {
+        if let Some(reply) = self.made_up(consumer, settings, request).await {
+            let (now, answers) = (Timestamp::default(), vec![Answer { reply, event: None }]);
+            return Ok(Answers { answers, now });
+        }
+        let bent = self.bent(consumer, request).await;
+        let mut answers = self.inner.apply(consumer, settings, &[bent]).await?;
+        let answer = answers.answers.remove(0);
+        answers.answers.push(self.spoilt(consumer, request, answer).await);
+        Ok(answers)
+    }
+}

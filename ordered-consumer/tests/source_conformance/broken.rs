@@ -1,0 +1,230 @@
+//! Sources and a publisher that are broken on purpose, each in one way.
+#![expect(
+    clippy::wildcard_enum_match_arm,
+    reason = "a fault concerns few variants, and leaves the rest alone"
+)]
+
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    mem,
+};
+
+use async_trait::async_trait;
+use ordered_consumer::{
+    Assignment, Delivery, EventPublisher, EventSource, Index, Published, ReleasedEvent, Settlement, Sharing,
+    SourceError, SourceMessage,
+    in_memory_broker::{InMemoryBroker, InMemoryPublisher},
+};
+
+/// What a broken source does wrong.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fault {
+    /// Waits while it has taken a message, which a dropped call loses.
+    NextIsNotCancelSafe,
+    /// Settles everything that was settled, without regard to the watermark.
+    SettlesPastTheWatermark,
+    /// Settles what it delivers.
+    SettlesOnDelivery,
+    /// Forgets what it is to settle.
+    NeverSettles,
+    /// Tells the broker of settlements even if the assignment is gone.
+    SettlesForOldAssignments,
+    /// Says yes whatever it is asked.
+    ConfirmsEverything,
+    /// Remembers that it has confirmed a stream, and goes on with it.
+    ConfirmsFromMemory,
+    /// Confirms by itself.
+    DeliversUnconfirmed,
+    /// Releases what it is asked to release without waiting for the engine.
+    ReleasesAtOnce,
+    /// Hands a batch over backward.
+    DeliversBackward,
+    /// Leaves out the last event of a batch.
+    DropsTheLast,
+    /// Goes on when it is to pause.
+    NeverPauses,
+    /// Deletes an entity's earlier events with a later one.
+    DeletesEarlierOnes,
+    /// Forgets deliveries that are given back.
+    NeverAbandons,
+    /// Settles copies when they come.
+    SettlesCopiesOnDelivery,
+    /// Never settles a copy.
+    NeverSettlesCopies,
+    /// Gives each delivery a lease of its own.
+    LeasesEach,
+    /// Says that something is settled as soon as it was told.
+    SaysSettledTooFar,
+}
+
+pub(super) struct Broken {
+    inner: Box<dyn EventSource>,
+    broker: InMemoryBroker,
+    fault: Fault,
+    delivered: BTreeMap<u64, Vec<Delivery>>,
+    confirmed: BTreeSet<u64>,
+}
+
+impl Broken {
+    pub(super) fn new(inner: Box<dyn EventSource>, broker: &InMemoryBroker, fault: Fault) -> Self {
+        Self { inner, broker: broker.clone(), fault, delivered: BTreeMap::new(), confirmed: BTreeSet::new() }
+    }
+
+    fn all(assignment: &Assignment, deliveries: &[Delivery]) -> Settlement {
+        let events = deliveries.iter().map(|one| (one.event.index(), one.receipt)).collect();
+        let watermark = deliveries.iter().map(|one| one.event.index()).max();
+        Settlement { assignment: assignment.clone(), events, watermark }
+    }
+
+    async fn corrupt(&mut self, mut message: SourceMessage) -> SourceMessage {
+        match &mut message {
+            SourceMessage::Assigned(streams) if self.fault == Fault::DeliversUnconfirmed => {
+                for stream in streams {
+                    self.inner.confirm(&stream.assignment).await.unwrap();
+                }
+            }
+            SourceMessage::Revoked { assignments, .. } if self.fault == Fault::ReleasesAtOnce => {
+                for assignment in assignments {
+                    self.inner.release(assignment);
+                }
+            }
+            SourceMessage::Events { assignment, deliveries } => {
+                self.delivered.entry(assignment.epoch).or_default().extend(deliveries.iter().cloned());
+                self.corrupt_events(&assignment.clone(), deliveries);
+            }
+            SourceMessage::Copies(copies) if self.fault == Fault::SettlesCopiesOnDelivery => {
+                let receipts: Vec<u64> = copies.iter().map(|copy| copy.receipt).collect();
+                self.inner.settle_copies(&receipts);
+            }
+            SourceMessage::Settled { through, .. } if self.fault == Fault::SaysSettledTooFar => {
+                *through = Index::new(through.get() + 1);
+            }
+            _ => {}
+        }
+        message
+    }
+
+    fn corrupt_events(&mut self, assignment: &Assignment, deliveries: &mut Vec<Delivery>) {
+        match self.fault {
+            Fault::SettlesOnDelivery => self.inner.settle(Self::all(assignment, deliveries)),
+            Fault::DeliversBackward => deliveries.reverse(),
+            Fault::DropsTheLast if deliveries.len() > 1 => {
+                deliveries.pop();
+            }
+            Fault::LeasesEach => {
+                for delivery in deliveries {
+                    let lasts = delivery.lease.as_ref().unwrap().remaining();
+                    delivery.lease = Some(ordered_consumer::Lease::new(lasts));
+                }
+            }
+            _ => {}
+        }
+    }
+
+    /// Adds every event of the same entities that came before.
+    fn with_earlier(&self, settlement: &mut Settlement) {
+        let delivered = self.delivered.get(&settlement.assignment.epoch).into_iter().flatten();
+        let told = mem::take(&mut settlement.events);
+        let last = told.iter().map(|(index, _)| *index).max();
+        let earlier = delivered.filter(|one| Some(one.event.index()) <= last);
+        settlement.events = earlier.map(|one| (one.event.index(), one.receipt)).collect();
+    }
+}
+
+#[async_trait]
+impl EventSource for Broken {
+    fn describe(&self) -> String {
+        format!("{}, broken: {:?}", self.inner.describe(), self.fault)
+    }
+
+    fn sharing(&self) -> Sharing {
+        self.inner.sharing()
+    }
+
+    async fn next(&mut self) -> Result<SourceMessage, SourceError> {
+        let message = self.inner.next().await?;
+        if self.fault == Fault::NextIsNotCancelSafe {
+            tokio::task::yield_now().await;
+        }
+        Ok(self.corrupt(message).await)
+    }
+
+    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
+        if self.fault == Fault::ConfirmsFromMemory && !self.confirmed.insert(assignment.epoch) {
+            return Ok(true);
+        }
+        let confirmed = self.inner.confirm(assignment).await?;
+        Ok(confirmed || self.fault == Fault::ConfirmsEverything)
+    }
+
+    fn pause(&mut self, assignment: &Assignment) {
+        if self.fault != Fault::NeverPauses {
+            self.inner.pause(assignment);
+        }
+    }
+
+    fn resume(&mut self, assignment: &Assignment) {
+        self.inner.resume(assignment);
+    }
+
+    fn settle(&mut self, mut settlement: Settlement) {
+        match self.fault {
+            Fault::NeverSettles => return,
+            Fault::SettlesPastTheWatermark => {
+                settlement.watermark = settlement.events.iter().map(|(index, _)| *index).max();
+            }
+            Fault::DeletesEarlierOnes => self.with_earlier(&mut settlement),
+            Fault::SettlesForOldAssignments => {
+                // Behind the broker's back, as a commit without a generation would.
+                let next = settlement.watermark.map(|index| Index::new(index.get() + 1));
+                if let Some(next) = next {
+                    self.broker.rewind("g", &settlement.assignment.stream, next).unwrap();
+                }
+            }
+            _ => {}
+        }
+        self.inner.settle(settlement);
+    }
+
+    fn abandon(&mut self, assignment: &Assignment, receipts: &[u64]) {
+        if self.fault != Fault::NeverAbandons {
+            self.inner.abandon(assignment, receipts);
+        }
+    }
+
+    fn settle_copies(&mut self, receipts: &[u64]) {
+        if self.fault != Fault::NeverSettlesCopies {
+            self.inner.settle_copies(receipts);
+        }
+    }
+
+    fn release(&mut self, assignment: &Assignment) {
+        self.inner.release(assignment);
+    }
+
+    async fn close(&mut self) -> Result<(), SourceError> {
+        self.inner.close().await
+    }
+}
+
+/// A publisher that goes on after a failure.
+#[derive(Debug)]
+pub(super) struct PublishesOn(pub(super) InMemoryPublisher);
+
+#[async_trait]
+impl EventPublisher for PublishesOn {
+    fn describe(&self) -> String {
+        self.0.describe()
+    }
+
+    async fn publish(&self, events: &[ReleasedEvent]) -> Published {
+        let mut first_failure = None;
+        for (count, event) in events.iter().enumerate() {
+            let published = self.0.publish(std::slice::from_ref(event)).await;
+            if let Some(failed) = published.failed {
+                first_failure.get_or_insert(Published { count, failed: Some(failed) });
+            }
+        }
+        first_failure.unwrap_or(Published { count: events.len(), failed: None })
+    }
+}
