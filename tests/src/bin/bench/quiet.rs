@@ -143,8 +143,9 @@ async fn bare(mut source: TimedSource, handler: impl Handler) -> anyhow::Result<
                 }
                 source.settle(Settlement { assignment, events, watermark });
             }
-            SourceMessage::Revoked { .. } | SourceMessage::Settled { .. } | SourceMessage::Copies(_) | _ => {}
             SourceMessage::Ended => return Ok(source.close().await?),
+            // The only assignment is kept to the end.
+            SourceMessage::Revoked { .. } | SourceMessage::Settled { .. } | SourceMessage::Copies(_) | _ => {}
         }
     }
 }
