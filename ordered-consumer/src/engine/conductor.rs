@@ -15,6 +15,7 @@ use tokio::{
 
 use super::{
     core::Core,
+    fingerprint::BuildIdentity,
     intake::Intake,
     watchdog::Watchdog,
     worker::{FromWorker, ToWorker, Worker},
@@ -51,7 +52,7 @@ pub(crate) struct Conductor<H, S> {
     settled_copies: mpsc::UnboundedReceiver<Vec<u64>>,
     tasks: JoinSet<()>,
     _watchdog: Watchdog,
-    intakes: HashMap<u64, Intake>,
+    intakes: HashMap<u64, Intake, BuildIdentity>,
     slots: HashMap<Assignment, u64>,
     next_slot: u64,
     steps: FuturesUnordered<BoxFuture<'static, Step<H, S>>>,
@@ -95,7 +96,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             settled_copies,
             tasks,
             _watchdog: watchdog,
-            intakes: HashMap::new(),
+            intakes: HashMap::default(),
             slots: HashMap::new(),
             next_slot: 1,
             steps: FuturesUnordered::new(),

@@ -41,7 +41,8 @@ impl FingerprintKey {
     }
 }
 
-/// A fingerprint is a hash already.
+/// For keys that nobody outside can choose: a fingerprint is a hash already, and an assignment's slot is a small number
+/// that counts up.
 #[derive(Default)]
 pub(crate) struct Identity(u64);
 
@@ -54,6 +55,11 @@ impl Hasher for Identity {
         for byte in bytes {
             self.0 = self.0.rotate_left(8) ^ u64::from(*byte);
         }
+    }
+
+    fn write_u64(&mut self, slot: u64) {
+        // Spread over the high bits, too, of which tables take their tags.
+        self.0 = slot.wrapping_mul(0x9e37_79b9_7f4a_7c15);
     }
 
     fn write_u128(&mut self, fingerprint: u128) {

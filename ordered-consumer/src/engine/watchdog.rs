@@ -14,8 +14,8 @@ use crate::{ConsumerName, Index, stats::Counters};
 /// What one worker polls at the moment.
 #[derive(Default)]
 pub(crate) struct Polled {
-    /// Microseconds after the watchdog's start, plus one; zero while nothing is polled.
-    since: AtomicU64,
+    /// The number of the poll under way; zero while nothing is polled.
+    poll: AtomicU64,
     slot: AtomicU64,
     index_high: AtomicU64,
     index_low: AtomicU64,
@@ -31,24 +31,27 @@ impl Polled {
 /// A worker's end of the watchdog.
 pub(crate) struct Watched {
     polled: Arc<Polled>,
-    start: Instant,
+    polls: AtomicU64,
 }
 
 impl Watched {
-    /// Says that an event is about to be polled.
+    /// Says that an event is about to be polled. It reads no clock, because that would cost every event as much as
+    /// everything else here together: the watchdog's own looks tell how long a poll has been under way.
     pub(crate) fn begin(&self, slot: u64, index: Index) {
         let low = u64::try_from(index.get() & u128::from(u64::MAX)).unwrap_or(0);
         let high = u64::try_from(index.get() >> 64).unwrap_or(0);
         self.polled.slot.store(slot, Ordering::Relaxed);
         self.polled.index_low.store(low, Ordering::Relaxed);
         self.polled.index_high.store(high, Ordering::Relaxed);
-        let since = u64::try_from(self.start.elapsed().as_micros()).unwrap_or(u64::MAX - 1) + 1;
-        self.polled.since.store(since, Ordering::Release);
+        // Only this worker counts, so that no read-modify-write is needed.
+        let poll = self.polls.load(Ordering::Relaxed).wrapping_add(1).max(1);
+        self.polls.store(poll, Ordering::Relaxed);
+        self.polled.poll.store(poll, Ordering::Release);
     }
 
     /// Says that the poll has returned.
     pub(crate) fn end(&self) {
-        self.polled.since.store(0, Ordering::Release);
+        self.polled.poll.store(0, Ordering::Release);
     }
 }
 
@@ -56,7 +59,6 @@ impl Watched {
 pub(crate) struct Watchdog {
     stop: Arc<(Mutex<bool>, Condvar)>,
     polled: Vec<Arc<Polled>>,
-    start: Instant,
 }
 
 impl Watchdog {
@@ -67,9 +69,9 @@ impl Watchdog {
         counters: Arc<Counters>,
     ) -> Self {
         let polled: Vec<Arc<Polled>> = (0..workers).map(|_| Arc::default()).collect();
-        let watchdog = Self { stop: Arc::default(), polled, start: Instant::now() };
-        let (stop, polled, start) = (Arc::clone(&watchdog.stop), watchdog.polled.clone(), watchdog.start);
-        let look = move || look(&stop, &polled, start, limit, &name, &counters);
+        let watchdog = Self { stop: Arc::default(), polled };
+        let (stop, polled) = (Arc::clone(&watchdog.stop), watchdog.polled.clone());
+        let look = move || look(&stop, &polled, limit, &name, &counters);
         if let Err(error) = thread::Builder::new().name("ordered-consumer-watchdog".into()).spawn(look) {
             tracing::warn!(%error, "no thread for the watchdog: handlers that block their thread are not reported");
         }
@@ -78,7 +80,7 @@ impl Watchdog {
 
     pub(crate) fn watched(&self, worker: usize) -> Watched {
         let polled = self.polled.get(worker).map(Arc::clone).unwrap_or_default();
-        Watched { polled, start: self.start }
+        Watched { polled, polls: AtomicU64::new(0) }
     }
 }
 
@@ -92,28 +94,40 @@ impl Drop for Watchdog {
 fn look(
     stop: &(Mutex<bool>, Condvar),
     polled: &[Arc<Polled>],
-    start: Instant,
     limit: Duration,
     name: &ConsumerName,
     counters: &Counters,
 ) {
-    let mut reported = vec![0; polled.len()];
+    let mut seen: Vec<_> =
+        polled.iter().map(|_| Seen { poll: 0, since: Instant::now(), reported: false }).collect();
     let mut stopped = stop.0.lock().unwrap_or_else(PoisonError::into_inner);
     while !*stopped {
-        let pause = (limit / 4).max(Duration::from_millis(1));
+        let pause = (limit / 8).max(Duration::from_millis(1));
         stopped = stop.1.wait_timeout(stopped, pause).unwrap_or_else(PoisonError::into_inner).0;
-        for (worker, (polled, reported)) in polled.iter().zip(&mut reported).enumerate() {
-            let since = polled.since.load(Ordering::Acquire);
+        for (worker, (polled, seen)) in polled.iter().zip(&mut seen).enumerate() {
+            let poll = polled.poll.load(Ordering::Acquire);
             let index = polled.index();
-            let blocked = start.elapsed().saturating_sub(Duration::from_micros(since.saturating_sub(1)));
-            // A poll that is reported once is not reported again, and one that has changed meanwhile is another one.
-            let same = polled.since.load(Ordering::Acquire) == since;
-            if since > 0 && same && *reported != since && blocked >= limit {
-                *reported = since;
+            // One that has changed meanwhile is another poll, whose index this may not be.
+            let same = polled.poll.load(Ordering::Acquire) == poll;
+            if poll == 0 || !same || poll != seen.poll {
+                *seen = Seen { poll, since: Instant::now(), reported: false };
+                continue;
+            }
+            let blocked = seen.since.elapsed();
+            if blocked >= limit && !seen.reported {
+                seen.reported = true;
                 counters.blocked.add(1);
                 tracing::warn!(consumer = %name, worker, index = %index, blocked_ms = blocked.as_millis(),
                     "a handler blocks its thread, and the entities that share its worker wait; do blocking work in `tokio::task::spawn_blocking`");
             }
         }
     }
+}
+
+/// What the watchdog has seen of a worker: a poll that it reports once.
+struct Seen {
+    poll: u64,
+    /// When it was first seen, which is up to one look after it began.
+    since: Instant,
+    reported: bool,
 }

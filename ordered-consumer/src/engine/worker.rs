@@ -135,7 +135,7 @@ pub(crate) struct Worker<H> {
     inbox: mpsc::UnboundedReceiver<ToWorker>,
     conductor: mpsc::UnboundedSender<FromWorker>,
     watched: Arc<Watched>,
-    streams: HashMap<u64, Assigned<H>>,
+    streams: HashMap<u64, Assigned<H>, BuildIdentity>,
     lanes: HashMap<Fingerprint, Lane, BuildIdentity>,
     /// Entities whose first events the failure log must be asked about.
     asking: Vec<Fingerprint>,
@@ -165,7 +165,7 @@ impl<H: Handler> Worker<H> {
             inbox,
             conductor,
             watched: Arc::new(watched),
-            streams: HashMap::new(),
+            streams: HashMap::default(),
             lanes: HashMap::default(),
             asking: Vec::new(),
             running: FuturesUnordered::new(),
@@ -241,7 +241,9 @@ impl<H: Handler> Worker<H> {
     }
 
     fn tell_done(&mut self) {
-        let done = std::mem::take(&mut self.done);
+        // The next round's are probably as many: growing step by step would copy them over and over.
+        let next = Vec::with_capacity(self.done.len());
+        let done = std::mem::replace(&mut self.done, next);
         self.tell(FromWorker::Done(done));
     }
 

@@ -1,0 +1,4 @@
+//! stub
+pub(crate) fn measure(_: &crate::sizes::Sizes, _: &mut crate::report::Report) -> anyhow::Result<()> {
+    Ok(())
+}

@@ -1,0 +1,108 @@
+//! The benchmark program: `cargo run --release -p ordered-consumer-tests --bin bench -- NAME`.
+//!
+//! Arms alternate within one run, because the machine is never quiet; medians and spreads are printed, and what missed
+//! its target is printed, too.
+
+mod arms;
+mod counting_log;
+mod drain;
+mod hold;
+mod hot_entity;
+mod million_gates;
+mod process_use;
+mod quiet;
+mod report;
+mod rig;
+mod seed;
+mod sizes;
+mod timed_source;
+
+use std::process::ExitCode;
+
+use clap::{Parser, ValueEnum};
+
+use crate::{report::Report, sizes::Sizes};
+
+/// Measures ordered-consumer against its targets.
+#[derive(Parser)]
+struct Arguments {
+    /// What to measure.
+    name: Name,
+    /// Print one JSON object instead of a table.
+    #[arg(long)]
+    json: bool,
+    /// Small sizes that only show that everything runs; nothing is compared with a target.
+    #[arg(long)]
+    quick: bool,
+    /// Measured rounds of each arm, instead of each benchmark's own number.
+    #[arg(long)]
+    rounds: Option<usize>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Name {
+    /// Events of clear entities, against calling the handler.
+    Quiet,
+    /// As `quiet`, beside a million gated entities.
+    QuietGated,
+    /// Holding into SQLite.
+    HoldSqlite,
+    /// Draining many entities in-process, from SQLite.
+    DrainInprocess,
+    /// One entity with very many held events.
+    HotEntity,
+    /// A million gated entities in SQLite.
+    MillionGates,
+    /// Everything.
+    All,
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match measure(&arguments) {
+        Ok(report) if arguments.json => {
+            println!("{}", report.to_json());
+            ExitCode::SUCCESS
+        }
+        Ok(report) => {
+            print!("{report}");
+            ExitCode::SUCCESS
+        }
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
+    let sizes = Sizes::new(arguments.quick, arguments.rounds);
+    let mut report = Report::new(arguments.quick);
+    let asked = |name| arguments.name == name || arguments.name == Name::All;
+    let say = |what: &str| eprintln!("measuring {what} ...");
+    if asked(Name::Quiet) {
+        say("quiet");
+        quiet::measure(&sizes, 0, &mut report)?;
+    }
+    if asked(Name::QuietGated) {
+        say("quiet-gated");
+        quiet::measure(&sizes, sizes.gates, &mut report)?;
+    }
+    if asked(Name::HoldSqlite) {
+        say("hold-sqlite");
+        hold::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::DrainInprocess) {
+        say("drain-inprocess");
+        drain::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::HotEntity) {
+        say("hot-entity");
+        hot_entity::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::MillionGates) {
+        say("million-gates");
+        million_gates::measure(&sizes, &mut report)?;
+    }
+    Ok(report)
+}
