@@ -36,7 +36,8 @@ pub fn violations(sent: &[Sent], runs: &[Run], given_up: &[&str]) -> Vec<String>
             continue;
         }
         if *running > 0 {
-            wrong.push(format!("at {when}, {} began while another run of its entity was under way", run.text));
+            wrong
+                .push(format!("at {when}, {} began while another run of its entity was under way", run.text));
         }
         *running += 1;
         let first = waiting.get(&entity).and_then(|waiting| waiting.first());

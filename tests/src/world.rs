@@ -55,7 +55,11 @@ pub fn seconds() -> RetryPolicy {
     RetryPolicy::exponential(Duration::from_secs(1), 2.0).immediate(0).jitter(0.0)
 }
 
-#[expect(clippy::expect_used, clippy::missing_panics_doc, reason = "this is for tests, which fail by panicking")]
+#[expect(
+    clippy::expect_used,
+    clippy::missing_panics_doc,
+    reason = "this is for tests, which fail by panicking"
+)]
 impl World {
     /// A topic with so many partitions, in a broker of its own.
     #[must_use]

@@ -65,6 +65,8 @@ pub(crate) struct Conductor<H, S> {
     over_total: bool,
     /// Calls of the last round of chores that have not come back.
     chores_left: usize,
+    /// What is held in all is not counted again before this.
+    totals_after: Instant,
 }
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
@@ -107,6 +109,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             failed: None,
             over_total: false,
             chores_left: 0,
+            totals_after: Instant::now(),
         }
     }
 

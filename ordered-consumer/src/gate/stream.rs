@@ -16,7 +16,8 @@ pub struct StreamRecord {
     pub settled: Option<Index>,
     /// Whether the last owner let go of the stream with nothing running.
     pub clean: bool,
-    /// How many events the last owner may have had running or waiting past the settled one.
+    /// How many events the last owner, or one before it that did not let go, may have had running or waiting past the
+    /// settled one.
     pub uncommitted_max: u64,
 }
 
@@ -117,7 +118,11 @@ pub fn take_over(record: Option<&StreamRecord>, asked: &TakeOver) -> Result<Stre
         generation: old.generation.saturating_add(1),
         settled: old.settled,
         clean: false,
-        uncommitted_max: asked.uncommitted_max,
+        uncommitted_max: if old.clean {
+            asked.uncommitted_max
+        } else {
+            old.uncommitted_max.max(asked.uncommitted_max)
+        },
     })
 }
 
@@ -165,6 +170,16 @@ mod tests {
         assert_eq!(first.generation, 1);
         assert!(!first.clean, "whoever takes over is unclean until it lets go");
         assert_eq!(take_over(Some(&first), &asked(0)), Err(StreamRefusal::Raised { current: 1 }));
+    }
+
+    #[test]
+    fn suspicion_covers_every_owner_that_has_not_let_go() {
+        let first = take_over(None, &TakeOver { uncommitted_max: 100, ..asked(0) }).unwrap();
+        let second = take_over(Some(&first), &asked(1)).unwrap();
+        assert_eq!(second.uncommitted_max, 100, "the first owner's events may still come again");
+        let report = Settle { generation: 2, settled: None, let_go: true };
+        let let_go = settle(Some(&second), &report).unwrap();
+        assert_eq!(take_over(Some(&let_go), &asked(2)).unwrap().uncommitted_max, 10);
     }
 
     #[test]

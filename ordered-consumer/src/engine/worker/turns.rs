@@ -268,7 +268,8 @@ impl<H: Handler> Worker<H> {
         self.limited(slot, lane, verdicts.contains(&Verdict::Full));
         for verdict in verdicts {
             if let Some(outcome) = life::outcome_of(*verdict) {
-                lane.gated |= !matches!(verdict, Verdict::Duplicate);
+                // A duplicate, too: it may be this event's own hold, whose first answer was lost.
+                lane.gated = true;
                 if let Some(event) = lane.queue.pop_front() {
                     self.finish(&event, Some(outcome));
                 }
