@@ -1,1 +1,3 @@
-//! The examples are in the files beside `src`; this library is empty.
+//! What the examples share with the tests that run them.
+
+pub mod replay;
