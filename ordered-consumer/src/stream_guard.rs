@@ -2,6 +2,7 @@
 
 use std::{
     fmt,
+    future::Future,
     sync::{Arc, atomic::Ordering},
 };
 
@@ -38,12 +39,16 @@ impl<H: Handler> OrderedConsumer<H> {
     ///
     /// # Errors
     /// [`RunError::TakeOver`] when `confirm` says no, or when the stream is not what it was.
-    pub async fn take_over(
+    pub async fn take_over<Confirmed>(
         &self,
         stream: StreamName,
         options: TakeOverOptions,
-        mut confirm: impl AsyncFnMut() -> bool,
-    ) -> Result<StreamGuard<H>, RunError> {
+        // Not an async closure: nobody could spawn this future, because such a one cannot be said to be `Send`.
+        mut confirm: impl FnMut() -> Confirmed + Send,
+    ) -> Result<StreamGuard<H>, RunError>
+    where
+        Confirmed: Future<Output = bool> + Send,
+    {
         let core = self.start()?;
         let refused = |why: String| RunError::TakeOver { stream: stream.clone(), why };
         loop {

@@ -48,15 +48,12 @@ impl<H: Handler> Running<H> {
 
     /// Stops in good order.
     ///
-    /// # Errors
-    /// What the run said.
-    ///
     /// # Panics
-    /// When the run did.
-    #[expect(clippy::expect_used, reason = "a run that panics has failed its test")]
-    pub async fn stop(self) -> Result<(), RunError> {
+    /// When the run has panicked, or has ended with an error.
+    #[expect(clippy::expect_used, reason = "a run that goes wrong has failed its test")]
+    pub async fn stop(self) {
         drop(self.stop);
-        self.task.await.expect("the run has panicked")
+        self.task.await.expect("the run has panicked").expect("the run has ended with an error");
     }
 
     /// Waits until the run ends by itself.

@@ -8,8 +8,8 @@ use std::{
 use bytes::Bytes;
 use ordered_consumer::{
     ConsumerName, Event, FailureLog, GateKey, GateQuery, GatedEntity, Index, MemoryFailureLog, Operator,
-    OrderedConsumer, RetryPolicy, StreamName,
-    in_memory_broker::{InMemoryBroker, InMemorySource},
+    OrderedConsumer, RetryPolicy, StreamName, Totals,
+    in_memory_broker::{GroupOptions, InMemoryBroker, InMemorySource},
 };
 
 use crate::{Recorder, Running, Scripted, eventually, order};
@@ -66,6 +66,7 @@ impl World {
     pub fn with_partitions(partitions: u32) -> Self {
         let broker = InMemoryBroker::new();
         broker.create_topic(TOPIC, partitions).expect("a new broker has no topics");
+        broker.create_group(NAME, GroupOptions::default());
         Self { broker, log: MemoryFailureLog::new(), sent: Arc::default() }
     }
 
@@ -140,6 +141,12 @@ impl World {
     /// Every gate that is not cleared.
     pub async fn gates(&self) -> Vec<GatedEntity> {
         gates(&self.log).await
+    }
+
+    /// How much is in the log.
+    pub async fn log_totals(&self) -> Totals {
+        let name = ConsumerName::new(NAME).expect("a name");
+        self.log.totals(&name).await.expect("a log in memory answers")
     }
 
     /// The gate of an entity, which must have one that is not cleared.

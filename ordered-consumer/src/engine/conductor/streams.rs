@@ -230,6 +230,10 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let assignment = intake.stream.assignment.clone();
         self.slots.remove(&assignment);
         if intake.leaving == Some(Leaving::Fenced) && !self.stopping {
+            if intake.paused {
+                // To the source it is the same assignment, and what takes it over begins as one that is not paused.
+                self.source.resume(&assignment);
+            }
             self.assigned(intake.stream);
         } else {
             self.core.stopped.remove(&assignment.stream);
