@@ -1,7 +1,6 @@
 //! Starting and ending the turns of entities.
 
 use std::{
-    future::Future,
     sync::Arc,
     task::{Context, Poll, Waker},
 };
