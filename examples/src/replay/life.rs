@@ -105,7 +105,7 @@ impl<'a> Life<'a> {
             .with_limits(Limits { running_max: 64, uncommitted_max: 200, ..Limits::default() })
             // A run that a crash broke off is found when its claim ends, and nobody should have to wait for that.
             .with_timeouts(Timeouts {
-                claim: Duration::from_secs(1),
+                claim: Duration::from_secs(3),
                 redelivery: Duration::from_secs(1),
                 ..Timeouts::default()
             });

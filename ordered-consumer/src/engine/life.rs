@@ -146,7 +146,9 @@ pub(crate) async fn handle<H: Handler>(
         drop(probing.take());
         core.counters.failed.add(1);
         match kind {
-            FailureKind::Ignore => return ignore(core, stream, event, &error, lease).await,
+            // What a failure needs is kept out of the quiet path's future, which so stays small enough to be
+            // allocated cheaply.
+            FailureKind::Ignore => return Box::pin(ignore(core, stream, event, &error, lease)).await,
             FailureKind::Retry if core.policy.retries_in_place(attempt, kind) => attempt += 1,
             FailureKind::Retry
             | FailureKind::RetryAfter(_)
@@ -156,7 +158,7 @@ pub(crate) async fn handle<H: Handler>(
                     // Before the failure is written, so that nothing overtakes meanwhile.
                     stream.cache.insert(entity);
                 }
-                return file(core, stream, event, (attempt, kind), &error, lease).await;
+                return Box::pin(file(core, stream, event, (attempt, kind), &error, lease)).await;
             }
         }
     }

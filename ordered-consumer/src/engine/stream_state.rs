@@ -71,6 +71,11 @@ impl StreamState {
         self.sharing == Sharing::Owned
     }
 
+    /// Whether the failure log must be asked about an entity before its event runs: on an owned stream, the cache knows.
+    pub(crate) fn may_be_gated(&self, entity: Fingerprint) -> bool {
+        self.is_owned() && self.cache.contains(entity)
+    }
+
     pub(crate) fn entity(&self, key: &FingerprintKey, entity: &[u8]) -> Fingerprint {
         self.fingerprint.entity(key, entity)
     }

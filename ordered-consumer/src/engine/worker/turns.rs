@@ -1,16 +1,14 @@
 //! Starting and ending the turns of entities.
 
 use std::{
-    future::Future,
-    pin::Pin,
     sync::Arc,
     task::{Context, Poll, Waker},
     time::Duration,
 };
 
-use super::{Ended, FromWorker, Running, Worker};
 use tokio::time::Instant;
 
+use super::{Ended, FromWorker, Life, Running, Worker};
 use crate::{
     Handler, Outcome,
     engine::{
@@ -29,20 +27,19 @@ const DECIDED_MAX: usize = 100;
 impl<H: Handler> Worker<H> {
     /// Takes an event in: behind its entity's others, or at once where nothing is in its way.
     pub(super) fn dispatch(&mut self, event: Dispatched) {
-        if self.streams.get(&event.slot).is_none_or(|assigned| assigned.closed) {
+        let Some(assigned) = self.streams.get(&event.slot).filter(|assigned| !assigned.closed) else {
             self.give_back(&event);
             return;
-        }
-        let entity = event.entity;
+        };
+        let (slot, entity) = (event.slot, event.entity);
         if let Some(lane) = self.lanes.get_mut(&entity) {
             lane.queue.push_back(event);
-        } else if self.must_ask(&event, None) {
+        } else if event.gated || event.suspect || assigned.station.stream.may_be_gated(entity) {
             self.lanes.insert(entity, Lane::new(Turn::Ready, event));
             self.asking.push(entity);
-        } else if self.none_waits(event.slot) && self.may_start(event.slot) {
+        } else if assigned.ready.is_empty() && self.may_start(slot) {
             self.start_alone(event);
         } else {
-            let slot = event.slot;
             self.lanes.insert(entity, Lane::new(Turn::Ready, event));
             self.ready(slot, entity);
         }
@@ -79,21 +76,22 @@ impl<H: Handler> Worker<H> {
         event.gated
             || event.suspect
             || lane.is_some_and(|lane| lane.gated)
-            || self.streams.get(&event.slot).is_some_and(|assigned| {
-                let stream = &assigned.station.stream;
-                stream.is_owned() && stream.cache.contains(event.entity)
-            })
+            || self
+                .streams
+                .get(&event.slot)
+                .is_some_and(|assigned| assigned.station.stream.may_be_gated(event.entity))
     }
 
     /// The quiet path: the handler is polled once in place, and if it ends there, nothing is kept of its turn.
     fn start_alone(&mut self, event: Dispatched) {
-        let Some(mut running) = self.handling(&event) else {
+        let Some(mut life) = self.handling(&event) else {
             self.give_back(&event);
             return;
         };
-        match poll_once(&mut running) {
+        match self.poll_once(&event, &mut life) {
             Some(Ended::Handled(Ok(Outcome::Handled))) => self.finish(&event, Some(Outcome::Handled)),
             ended => {
+                let running = self.running_of(&event, life, ended.is_some());
                 let entity = event.entity;
                 self.lanes.insert(entity, Lane::new(Turn::Handling, event));
                 self.begun(running, true);
@@ -140,31 +138,48 @@ impl<H: Handler> Worker<H> {
             self.asking.push(entity);
             return;
         }
-        let running = self.handling(front);
+        let begun = self.handling(front).map(|mut life| {
+            let ended = self.poll_once(front, &mut life);
+            (self.running_of(front, life, ended.is_some()), ended)
+        });
         lane.turn = Turn::Handling;
         self.lanes.insert(entity, lane);
-        let Some(mut running) = running else {
+        let Some((running, ended)) = begun else {
             self.ended_in_place(entity, None);
             return;
         };
-        let ended = poll_once(&mut running);
         self.begun(running, true);
         if ended.is_some() {
             self.ended_in_place(entity, ended);
         }
     }
 
-    fn handling(&self, event: &Dispatched) -> Option<Running> {
+    fn handling(&self, event: &Dispatched) -> Option<Life> {
         let assigned = self.streams.get(&event.slot)?;
         let station = Arc::clone(&assigned.station);
-        let (entity, slot) = (event.entity, event.slot);
+        let entity = event.entity;
         let (event, lease) = (event.delivery.event.clone(), event.delivery.lease.clone());
-        let index = event.index();
-        let life = Box::pin(async move {
+        Some(Box::pin(async move {
             let handled = life::handle(&station.core, &station.stream, entity, &event, lease.as_ref()).await;
             Ended::Handled(handled)
-        });
-        Some(Running { slot, entity, index, life: Some(life), watched: Arc::clone(&self.watched) })
+        }))
+    }
+
+    fn running_of(&self, event: &Dispatched, life: Life, has_ended: bool) -> Running {
+        let (slot, entity, index) = (event.slot, event.entity, event.delivery.event.index());
+        let life = (!has_ended).then_some(life);
+        Running { slot, entity, index, life, watched: Arc::clone(&self.watched) }
+    }
+
+    /// Polls what was just begun, once. What has to wait is polled again by the set it is put into, with its own waker.
+    fn poll_once(&self, event: &Dispatched, life: &mut Life) -> Option<Ended> {
+        self.watched.begin(event.slot, event.delivery.event.index());
+        let polled = life.as_mut().poll(&mut Context::from_waker(Waker::noop()));
+        self.watched.end();
+        match polled {
+            Poll::Ready(ended) => Some(ended),
+            Poll::Pending => None,
+        }
     }
 
     /// Keeps what was begun; if it has ended in place, its place among what runs is given up again at once.
@@ -347,17 +362,5 @@ impl<H: Handler> Worker<H> {
         if let Some(assigned) = self.streams.get_mut(&slot) {
             assigned.closed = true;
         }
-    }
-}
-
-/// Polls what was just begun, once. What has to wait is polled again by the set it is put into, with its own waker.
-fn poll_once(running: &mut Running) -> Option<Ended> {
-    let mut cx = Context::from_waker(Waker::noop());
-    match Pin::new(&mut *running).poll(&mut cx) {
-        Poll::Ready((_, ended)) => {
-            running.life = None;
-            ended
-        }
-        Poll::Pending => None,
     }
 }

@@ -1,4 +1,206 @@
-//! stub
-pub(crate) fn measure(_: &crate::sizes::Sizes, _: &mut crate::report::Report) -> anyhow::Result<()> {
+//! One entity with very many held events: its drain, memory, and what others notice.
+
+use std::{
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use hdrhistogram::Histogram;
+use ordered_consumer::{
+    ConsumerName, Event, Handler, HandlerError, OrderedConsumer, SqliteFailureLog, Timeouts,
+    gate::Next,
+    in_memory_broker::{InMemoryBroker, NewEvent},
+};
+use tokio::{
+    sync::Semaphore,
+    time::{Instant, MissedTickBehavior, interval, sleep},
+};
+
+use crate::{
+    arms::Samples,
+    process_use::resident_bytes,
+    report::{Report, Target},
+    rig, seed,
+    sizes::Sizes,
+};
+
+const NAME: &str = "hot-entity";
+const HOT: &str = "hot";
+const OTHERS: usize = 1_000;
+/// Events of other entities come in so many ticks a second.
+const TICKS: u32 = 200;
+const MIB: f64 = 1_048_576.0;
+/// What memory may grow by while the hot entity drains: a small part of what its held events take.
+const GROWTH_MIB_MAX: f64 = 16.0;
+/// Others' median latency while it drains, against while it rests, on two cores.
+const LATENCY_RATIO_MAX: f64 = 1.5;
+
+/// The hot entity's runs wait for permits, so that its drain can rest; the others' latency is recorded.
+struct Watching {
+    permits: Semaphore,
+    base: Instant,
+    latency_micros: Mutex<Histogram<u64>>,
+}
+
+impl Handler for Watching {
+    async fn handle(&self, event: Event) -> Result<(), HandlerError> {
+        if event.entity().as_ref() == HOT.as_bytes() {
+            self.permits.acquire().await?.forget();
+            return Ok(());
+        }
+        let sent = event.payload().and_then(|payload| payload.as_ref().try_into().ok());
+        let sent = Duration::from_nanos(u64::from_be_bytes(sent.unwrap_or_default()));
+        let micros = u64::try_from(self.base.elapsed().saturating_sub(sent).as_micros())?;
+        self.latency_micros.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
+        Ok(())
+    }
+}
+
+impl Watching {
+    /// What was recorded since the last call: the median and the 99th percentile, in microseconds.
+    fn latency(&self) -> (f64, f64) {
+        let mut recorded = self.latency_micros.lock().unwrap_or_else(PoisonError::into_inner);
+        let quantile = |share| recorded.value_at_quantile(share) as f64;
+        let latency = (quantile(0.5), quantile(0.99));
+        recorded.reset();
+        latency
+    }
+}
+
+#[derive(Default)]
+struct Found {
+    rate: Samples,
+    growth_mib: Samples,
+    resting: [Samples; 2],
+    draining: [Samples; 2],
+}
+
+pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
+    let runtime = rig::runtime()?;
+    let directory = tempfile::tempdir()?;
+    let log = runtime.block_on(SqliteFailureLog::open(directory.path().join("failures.db")))?;
+    runtime.block_on(held(&log, sizes.hot_events))?;
+    let sizes = (sizes.rounds, sizes.hot_events, sizes.hot_rest, sizes.hot_others_per_second);
+    let found = runtime.block_on(runtime.spawn(alternate(log, sizes)))??;
+    let [rest_p50, rest_p99] = &found.resting;
+    let [drain_p50, drain_p99] = &found.draining;
+    let ratio = |drain: &Samples, rest: &Samples| drain.paired(rest, |drain, rest| drain / rest);
+    report.add(NAME, "its events resolved per second, one commit each", "events", &found.rate, Target::None);
+    report.add(
+        NAME,
+        "memory above what it was before the drain",
+        "MiB",
+        &found.growth_mib,
+        Target::AtMost(GROWTH_MIB_MAX),
+    );
+    report.add(NAME, "others' latency while it rests, p50", "us", rest_p50, Target::None);
+    report.add(NAME, "others' latency while it drains, p50", "us", drain_p50, Target::None);
+    report.add(
+        NAME,
+        "others' latency, draining / resting, p50",
+        "",
+        &ratio(drain_p50, rest_p50),
+        Target::AtMost(LATENCY_RATIO_MAX),
+    );
+    report.add(NAME, "others' latency while it rests, p99", "us", rest_p99, Target::None);
+    report.add(NAME, "others' latency while it drains, p99", "us", drain_p99, Target::None);
+    report.add(
+        NAME,
+        "others' latency, draining / resting, p99",
+        "",
+        &ratio(drain_p99, rest_p99),
+        Target::None,
+    );
     Ok(())
+}
+
+/// The hot entity's head is due; everything behind it is held.
+async fn held(log: &SqliteFailureLog, events: usize) -> anyhow::Result<()> {
+    let consumer = ConsumerName::new("bench")?;
+    let failed = std::iter::once(seed::failed(HOT.to_owned(), 0, Next::Retry(Duration::ZERO)));
+    seed::apply_all(log, &consumer, failed).await?;
+    let mut from = 1;
+    while from < events as u128 {
+        let through = (from + 500).min(events as u128);
+        let held = std::iter::once(seed::arrived(HOT.to_owned(), from..through));
+        seed::apply_all(log, &consumer, held).await?;
+        from = through;
+    }
+    Ok(())
+}
+
+async fn alternate(
+    log: SqliteFailureLog,
+    (rounds, events, rest, per_second): (usize, usize, Duration, u32),
+) -> anyhow::Result<Found> {
+    let broker = InMemoryBroker::new();
+    let stream = rig::stream()?;
+    broker.create_topic(rig::TOPIC, 1)?;
+    anyhow::ensure!(stream.as_str() == "events/0", "the topic's only stream");
+    let watching = Arc::new(Watching {
+        permits: Semaphore::new(0),
+        base: Instant::now(),
+        latency_micros: Mutex::new(Histogram::new(3)?),
+    });
+    let timeouts = Timeouts { handler: Duration::from_secs(3_600), ..Timeouts::default() };
+    let consumer = OrderedConsumer::new("bench", Arc::clone(&watching), log).with_timeouts(timeouts);
+    let mut found = Found::default();
+    let phases = async {
+        // Until everything is warm.
+        sleep(rest).await;
+        let (mut resolved, each) = (0, events / rounds);
+        let before = resident_bytes();
+        for _ in 0..rounds {
+            watching.latency();
+            sleep(rest).await;
+            record(&mut found.resting, watching.latency());
+            let started = Instant::now();
+            watching.permits.add_permits(each);
+            resolved += each as u64;
+            let mut highest = before;
+            while consumer.stats().resolved < resolved {
+                sleep(Duration::from_millis(20)).await;
+                highest = highest.max(resident_bytes());
+            }
+            found.rate.push(each as f64 / started.elapsed().as_secs_f64());
+            found.growth_mib.push((highest - before) / MIB);
+            record(&mut found.draining, watching.latency());
+        }
+        // The next run waits for a permit; it may have it, so that the end need not wait for it.
+        watching.permits.add_permits(1);
+    };
+    let publishing = publish(&broker, watching.base, per_second);
+    let source = broker.subscribe("hot", &[rig::TOPIC])?;
+    let done = async {
+        tokio::select! { () = phases => Ok(()), failed = publishing => failed }
+    };
+    let (told, shutdown) = tokio::sync::oneshot::channel::<()>();
+    let (ran, done) = tokio::join!(consumer.run_until(source, async { drop(shutdown.await) }), async {
+        let done = done.await;
+        drop(told);
+        done
+    });
+    ran?;
+    done?;
+    Ok(found)
+}
+
+fn record(samples: &mut [Samples; 2], (p50, p99): (f64, f64)) {
+    samples[0].push(p50);
+    samples[1].push(p99);
+}
+
+/// Publishes at a steady rate, whatever becomes of it.
+async fn publish(broker: &InMemoryBroker, base: Instant, per_second: u32) -> anyhow::Result<()> {
+    let mut ticks = interval(Duration::from_secs(1) / TICKS);
+    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
+    let mut next = 0;
+    loop {
+        ticks.tick().await;
+        for _ in 0..per_second / TICKS {
+            let sent = u64::try_from(base.elapsed().as_nanos())?.to_be_bytes().to_vec();
+            broker.publish_event(rig::TOPIC, NewEvent::new(rig::entity("other", next % OTHERS), sent))?;
+            next += 1;
+        }
+    }
 }
