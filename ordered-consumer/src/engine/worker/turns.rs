@@ -96,7 +96,7 @@ impl<H: Handler> Worker<H> {
                 self.lanes.insert(entity, Lane::new(Turn::Handling, event));
                 self.begun(running, true);
                 if ended.is_some() {
-                    self.ended_in_place(entity, ended);
+                    self.ended(entity, ended);
                 }
             }
         }
@@ -145,12 +145,12 @@ impl<H: Handler> Worker<H> {
         lane.turn = Turn::Handling;
         self.lanes.insert(entity, lane);
         let Some((running, ended)) = begun else {
-            self.ended_in_place(entity, None);
+            self.ended(entity, None);
             return;
         };
         self.begun(running, true);
         if ended.is_some() {
-            self.ended_in_place(entity, ended);
+            self.ended(entity, ended);
         }
     }
 
@@ -214,10 +214,6 @@ impl<H: Handler> Worker<H> {
         });
         let watched = Arc::clone(&self.watched);
         self.begun(Running { slot, entity, index, life: Some(life), watched }, false);
-    }
-
-    fn ended_in_place(&mut self, entity: Fingerprint, ended: Option<Ended>) {
-        self.ended(entity, ended);
     }
 
     /// What ran for an entity has ended; none: it was dropped.
