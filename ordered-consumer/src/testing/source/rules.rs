@@ -20,7 +20,7 @@ pub struct Rule {
 /// `macros`, `rt` and, for a paused clock, `test-util`. Name every theme that the adapter promises: `any`, then `owned`
 /// or `shared`, and `copies` if it has a retry stream.
 ///
-/// ```ignore
+/// ```text
 /// mod kafka {
 ///     ordered_consumer::source_conformance!(real; any, owned, copies; super::kafka_fixture());
 /// }
