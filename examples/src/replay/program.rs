@@ -7,7 +7,7 @@ use std::{
 };
 
 use clap::Parser as _;
-use tracing_subscriber::EnvFilter;
+use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
 
 use super::{Interrupt, Options, replay};
 
@@ -15,12 +15,11 @@ use super::{Interrupt, Options, replay};
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("off"));
-    tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(stderr)
-        .with_ansi(stderr().is_terminal())
-        .init();
+    // `RUST_LOG=ordered_consumer=debug`; without it, only the report is shown.
+    let filter: Targets =
+        std::env::var("RUST_LOG").ok().and_then(|filter| filter.parse().ok()).unwrap_or_default();
+    let lines = tracing_subscriber::fmt::layer().with_writer(stderr).with_ansi(stderr().is_terminal());
+    tracing_subscriber::registry().with(lines.with_filter(filter)).init();
     let interrupt = Interrupt::new();
     if let Err(error) = listen_for_ctrl_c(interrupt.clone()) {
         eprintln!("Ctrl-C will end the replay at once, because it cannot be listened for: {error}");
