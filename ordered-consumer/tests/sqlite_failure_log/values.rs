@@ -101,7 +101,7 @@ async fn no_more_bytes_are_read_than_asked_for_beyond_the_first() {
 #[tokio::test]
 async fn numbers_past_what_sqlite_calls_an_integer_stay_what_they_are() {
     let bench = Bench::new().await;
-    for uncommitted_max in [u64::MAX, 1 << 63, (1 << 63) - 1] {
+    for uncommitted_max in [(1 << 63) - 1, 1 << 63, u64::MAX] {
         let seen = bench.log.stream(&consumer(), &stream()).await.unwrap();
         let seen_generation = seen.map_or(0, |record| record.generation);
         let asked = TakeOver { seen_generation, identity: None, position: None, uncommitted_max };
