@@ -49,6 +49,8 @@ pub(crate) struct Intake {
     /// Received from a shared stream, and not looked up yet; with whether a look-up is under way.
     pub(crate) received: Vec<Waiting>,
     pub(crate) looking_up: bool,
+    /// The first event that cannot be taken, with why: the stream stops there once what came before is under way.
+    pub(crate) bad: Option<(Index, String)>,
     pub(crate) paused: bool,
     /// Workers in which an entity waits for a limit.
     pub(crate) limited: usize,
@@ -77,6 +79,7 @@ impl Intake {
             waiting: VecDeque::new(),
             received: Vec::new(),
             looking_up: false,
+            bad: None,
             paused: false,
             limited: 0,
             suspects_left: 0,
@@ -88,6 +91,11 @@ impl Intake {
             saved: None,
             saved_at: Instant::now(),
         }
+    }
+
+    /// Whether everything that was delivered has gone to the workers.
+    pub(crate) fn nothing_waits(&self) -> bool {
+        self.waiting.is_empty() && self.received.is_empty() && !self.looking_up
     }
 
     /// Whether nothing that was delivered is still to be done.
