@@ -191,10 +191,12 @@ async fn report<H: Handler>(
         Outcome::Failed(error) => failed(core, &event, (grant, failed_at), token, (in_process, next), &error),
     };
     let asked_for_next = matches!(input, Input::Resolve { .. });
+    let ignored = matches!(input, Input::Resolve { ignored: Some(_), .. });
     let (reply, next_event, at) = ask(core, &key, input).await?;
     match reply {
         Reply::Resolved(Resolved { next: granted, head }) => {
             core.counters.resolved.add(1);
+            core.counters.ignored.add(u64::from(ignored));
             if head.is_some() && granted.is_none() && in_process {
                 core.due.hint(Duration::ZERO);
             }
