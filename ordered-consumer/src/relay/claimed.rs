@@ -52,8 +52,9 @@ pub(super) async fn drain<H: Handler>(core: &Core<H>, taken: TakenGate, stopping
     let mut left = core.settings.release_window;
     while let Some(claimed) = next {
         left = left.saturating_sub(1);
-        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
         let outcome = run(core, &claimed, stopping.clone()).await;
+        // Looked at after the run: whoever was told to stop meanwhile claims nothing more.
+        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
         next = report(core, claimed, outcome, true, goes_on).await;
     }
 }
