@@ -82,6 +82,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     let (events, bytes) = (totals.held_events, totals.held_bytes);
                     tracing::warn!(consumer = %conductor.core.name, over, events, bytes, "what the consumer holds in all has crossed its limit; streams wait while it is over");
                     let slots: Vec<u64> = conductor.intakes.keys().copied().collect();
+                    if over {
+                        conductor.core.counters.limited.add(slots.len() as u64);
+                    }
                     slots.into_iter().for_each(|slot| conductor.pause_or_resume(slot));
                 }
                 After::Nothing
