@@ -1,6 +1,8 @@
 //! Scenarios 53 to 55, and "bad input": events that cannot be taken say so and stay with their broker, and events of
 //! any bytes come back as they were.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{error::Error, sync::Arc};
 
 use bytes::Bytes;

@@ -1,6 +1,8 @@
 //! "Bad input": a failure log that cannot be used, at the start or later, and addresses that name none. Another schema
 //! version and a file that is no database are in the SQLite failure log's own tests.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{error::Error, sync::Arc, time::Duration};
 
 use ordered_consumer::{

@@ -1,5 +1,7 @@
 //! "Bad input": a stream that is not what it was stops, says what an operator can do, and goes on once one has decided.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::sync::Arc;
 
 use ordered_consumer::{FailureLog, GateQuery, Index, Limits, StreamDecision, StreamName};

@@ -1,5 +1,7 @@
 //! Scenarios 55 to 57: names and words full of SQL, and error texts that are long, loop, or act upon terminals.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{error::Error, fmt, sync::Arc};
 
 use ordered_consumer::{

@@ -1,5 +1,7 @@
 //! Scenario 51, at the lowest level: deadlines are told in the failure log's clock, whatever the processes' clocks say.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{sync::Arc, time::Duration};
 
 use ordered_consumer::{

@@ -1,5 +1,7 @@
 //! Over a limit, streams wait and say so, and go on by themselves; nothing is dropped, and nothing else is slower.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{
     sync::{
         Arc,

@@ -1,6 +1,8 @@
 //! `process` for people with a consume loop of their own: what `Ok` and `Err` mean, in which order calls are taken, and
 //! that nothing is lost by a call that fails or is dropped.
 
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{future::Future, pin::pin, sync::Arc, task::Poll, time::Duration};
 
 use ordered_consumer::{
