@@ -1,5 +1,7 @@
 //! Scenarios 47 to 49: operators get what they asked for, or are told that they did not.
 
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
 use std::{sync::Arc, time::Duration};
 
 use bytes::Bytes;
@@ -9,8 +11,8 @@ use ordered_consumer::{
     gate::{Action, Guard, Input, Operation, OperatorRefusal, Reply, Settings, State},
 };
 use ordered_consumer_tests::{
-    Act, Latch, Running, Scripted, eventually, on_both_logs,
-    world::{NAME, at_once, consumer, gates, operator, seconds},
+    Act, Latch, Running, Scripted, World, eventually, on_both_logs,
+    world::{NAME, TOPIC, at_once, consumer, gates, operator, seconds},
 };
 
 on_both_logs!(
@@ -376,4 +378,29 @@ async fn explain_says_what_is_the_matter_in_each_state(log: Log) {
     says("an operator paused the entity on stream orders/0; what comes is held").await;
     assert_eq!(waiting.process(event(4, "a4")).await.unwrap(), Outcome::Held);
     says("event 4 of stream orders/0 waits for its turn and is parked, because an operator parked it").await;
+}
+
+// However many others are parked or paused in the stream, and wherever the entity's key sorts among them.
+#[tokio::test(start_paused = true)]
+async fn a_pause_behind_thousands_of_parked_entities_is_noticed() {
+    let world = World::with(&["z1"]);
+    let handler = Scripted::new(|text, _| if text == "p" { Act::Permanent } else { Act::Succeed });
+    for number in 0..2_500 {
+        world.broker.publish(TOPIC, format!("p{number}"), "p").unwrap();
+    }
+    let running = world.start(&handler);
+    eventually("all are parked", || running.stats().parked == 2_500 && handler.runs.has("z1")).await;
+    let log: Log = Arc::new(world.log.clone());
+    let clear = GatedEntity {
+        key: world.key("z"),
+        gate: ordered_consumer::gate::Gate::default(),
+        now: ordered_consumer::Timestamp::default(),
+    };
+    assert!(matches!(operate(&log, &clear, Action::Pause, None).await, Reply::Operated { .. }));
+    // A few rounds of looking.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    world.send(&["z2"]);
+    eventually("it is settled", || world.broker.lag(NAME) == 0).await;
+    assert_eq!((handler.runs.times("z2"), running.stats().held), (0, 1));
+    running.stop().await;
 }

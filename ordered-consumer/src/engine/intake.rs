@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{progress::Progress, stream_state::StreamState};
@@ -65,6 +66,8 @@ pub(crate) struct Intake {
     pub(crate) settled: Option<Index>,
     pub(crate) saved: Option<Index>,
     pub(crate) saved_at: Instant,
+    /// The last of the paused entities that the last look has found, if there may be more.
+    pub(crate) paused_seen: Option<Bytes>,
 }
 
 impl Intake {
@@ -90,6 +93,7 @@ impl Intake {
             settled: None,
             saved: None,
             saved_at: Instant::now(),
+            paused_seen: None,
         }
     }
 
