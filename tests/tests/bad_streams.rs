@@ -99,8 +99,10 @@ async fn a_position_that_went_back_stops_its_stream_and_is_handled_again_after_r
 ) {
     let world = World::with(&["a1", "b1", "a2"]);
     let handler = Scripted::failing(&[("a1", 1)]);
-    run_all(&handler, &log, &world).await;
-    run_all(&handler, &log, &world).await;
+    let running = start(&handler, &log, &world);
+    eventually("the retry and what is behind it are handled, too", || handler.runs.has("a2")).await;
+    eventually("the broker is told of everything", || world.broker.lag(NAME) == 0).await;
+    running.stop().await;
     world.broker.rewind(NAME, &world.stream(0), Index::new(1)).unwrap();
     let why = why_it_stops(&handler, &log, &world).await;
     assert!(why.contains("from index 1") && why.contains("up to 2"), "{why}");
