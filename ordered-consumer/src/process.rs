@@ -1,7 +1,12 @@
 //! `process`: for people with a consume loop of their own.
 
-use std::{collections::HashMap, sync::Arc};
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::Arc,
+    task::Poll,
+};
 
+use bytes::Bytes;
 use futures::{StreamExt, stream::FuturesUnordered};
 
 use crate::{
@@ -9,6 +14,7 @@ use crate::{
     ProcessError, RunError, Sharing, StreamName, check_event,
     engine::{
         core::Core,
+        fingerprint::Fingerprint,
         life::{self, NotDone},
         stream_state::StreamState,
     },
@@ -84,12 +90,22 @@ pub(crate) async fn process<H: Handler>(
     delivery: &Delivery,
     ask: bool,
 ) -> Result<Outcome, ProcessError> {
+    let entity = stream.entity(&core.fingerprints, delivery.event.entity());
+    let _turn = core.turns.take(entity).await;
+    process_in_turn(core, stream, entity, delivery, ask).await
+}
+
+async fn process_in_turn<H: Handler>(
+    core: &Core<H>,
+    stream: &StreamState,
+    entity: Fingerprint,
+    delivery: &Delivery,
+    ask: bool,
+) -> Result<Outcome, ProcessError> {
     let event = &delivery.event;
     let place = || EventPlace::from(event);
     check_event(event, core.limits.payload_bytes_max)
         .map_err(|source| ProcessError::BadEvent { event: place(), source })?;
-    let entity = stream.entity(&core.fingerprints, event.entity());
-    let _turn = core.turns.take(entity).await;
     let lease = delivery.lease.as_ref();
     if lease.is_some() && !stream.knows_clock() {
         learn_clock(core, stream, event).await?;
@@ -170,10 +186,19 @@ async fn process_stream<H: Handler>(
     deliveries: Vec<(usize, &Delivery)>,
 ) -> Numbered {
     let stream = shared(core, &name);
-    let mut entities: Vec<_> =
-        deliveries.iter().map(|(_, delivery)| delivery.event.entity().clone()).collect();
-    entities.sort_unstable();
-    entities.dedup();
+    let mut groups = BTreeMap::<Bytes, Vec<_>>::new();
+    for (position, delivery) in deliveries {
+        groups.entry(delivery.event.entity().clone()).or_default().push((position, delivery));
+    }
+    let entities: Vec<Bytes> = groups.keys().cloned().collect();
+    // In line before anything is waited for, so that calls made later come later, however long the look-up takes.
+    let mut turns = Vec::with_capacity(entities.len());
+    for entity in &entities {
+        let entity = stream.entity(&core.fingerprints, entity);
+        let mut turn = Box::pin(core.turns.take(entity));
+        let taken = futures::poll!(turn.as_mut());
+        turns.push((entity, turn, taken));
+    }
     let asked = core.log.which_gated(&core.name, &name, &entities);
     let found = match tokio::time::timeout(core.timeouts.failure_log, asked).await {
         Ok(Ok(found)) => Some(found),
@@ -183,25 +208,32 @@ async fn process_stream<H: Handler>(
     if let Some((_, now)) = &found {
         stream.set_clock(*now);
     }
-    let mut groups = HashMap::<_, Vec<_>>::new();
-    for (position, delivery) in deliveries {
-        groups.entry(delivery.event.entity().clone()).or_default().push((position, delivery));
-    }
     let running: FuturesUnordered<_> = groups
-        .into_iter()
-        .map(|(entity, group)| {
-            let place = entities.binary_search(&entity).ok();
-            let gated = found.as_ref().and_then(|(gated, _)| gated.get(place?).copied()).unwrap_or(true);
-            process_group(core, &stream, group, gated)
+        .into_values()
+        .zip(turns)
+        .enumerate()
+        .map(|(place, (group, (entity, waits, taken)))| {
+            let gated = found.as_ref().and_then(|(gated, _)| gated.get(place).copied()).unwrap_or(true);
+            let stream = &stream;
+            async move {
+                // What was looked up before the entity's turn came may be so no more: whatever had it may have failed.
+                let ask = gated || taken.is_pending();
+                let _turn = match taken {
+                    Poll::Ready(turn) => turn,
+                    Poll::Pending => waits.await,
+                };
+                process_group(core, stream, entity, group, ask).await
+            }
         })
         .collect();
     running.collect::<Vec<_>>().await.into_iter().flatten().collect()
 }
 
-/// Events of one entity, one after another. After one that was not simply handled, the log is asked.
+/// Events of one entity, one after another in one turn. After one that was not simply handled, the log is asked.
 async fn process_group<H: Handler>(
     core: &Core<H>,
     stream: &StreamState,
+    entity: Fingerprint,
     group: Vec<(usize, &Delivery)>,
     mut ask: bool,
 ) -> Numbered {
@@ -211,7 +243,7 @@ async fn process_group<H: Handler>(
         let event = EventPlace::from(&delivery.event);
         let outcome = match &blocked_by {
             Some(earlier) => Err(ProcessError::EarlierNotDone { event, earlier: earlier.clone() }),
-            None => process(core, stream, delivery, ask).await,
+            None => process_in_turn(core, stream, entity, delivery, ask).await,
         };
         match &outcome {
             Ok(Outcome::Handled | Outcome::Ignored) => {}

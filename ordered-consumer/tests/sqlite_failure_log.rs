@@ -6,6 +6,8 @@
 mod addresses;
 #[path = "sqlite_failure_log/crashes.rs"]
 mod crashes;
+#[path = "sqlite_failure_log/plans.rs"]
+mod plans;
 #[path = "sqlite_failure_log/sharing.rs"]
 mod sharing;
 #[path = "sqlite_failure_log/statements.rs"]

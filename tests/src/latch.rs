@@ -24,6 +24,12 @@ impl Latch {
         self.0.send_replace(true);
     }
 
+    /// Whether it is open.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        *self.0.borrow()
+    }
+
     /// Waits until it is open. Cancel safe.
     pub async fn opened(&self) {
         // The sender is in `self`, so it cannot be gone.

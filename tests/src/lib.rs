@@ -1,5 +1,7 @@
 //! Shared by the tests and the benchmark program.
 
+pub mod both_logs;
+pub mod keeper;
 pub mod latch;
 pub mod order;
 pub mod recorder;
@@ -8,6 +10,7 @@ pub mod scripted;
 pub mod world;
 
 pub use self::{
+    keeper::Keeper,
     latch::Latch,
     recorder::{Recorder, Run, RunEnd},
     running::{Running, eventually},

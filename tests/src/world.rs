@@ -55,6 +55,12 @@ pub fn seconds() -> RetryPolicy {
     RetryPolicy::exponential(Duration::from_secs(1), 2.0).immediate(0).jitter(0.0)
 }
 
+/// A retry after a millisecond, for failure logs whose clock is not a paused one.
+#[must_use]
+pub fn at_once() -> RetryPolicy {
+    RetryPolicy::fixed(Duration::from_millis(1)).immediate(0).jitter(0.0)
+}
+
 #[expect(
     clippy::expect_used,
     clippy::missing_panics_doc,

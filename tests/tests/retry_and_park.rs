@@ -283,7 +283,7 @@ async fn an_ignored_event_is_resolved_counted_and_audited() {
     });
     let running = world.start(&handler);
     world.until_done(&handler.runs).await;
-    assert_eq!((running.stats().ignored, running.stats().parked), (1, 0));
+    assert_eq!((running.stats().ignored, running.stats().parked), (2, 0));
     let audit = world.operator().audit(None, 10).await.unwrap();
     let lines: Vec<_> = audit.iter().map(|line| (line.audit.action, &*line.audit.by)).collect();
     assert_eq!(lines, [("ignore", "handler"), ("ignore", "handler")]);

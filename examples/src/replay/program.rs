@@ -7,7 +7,9 @@ use std::{
 };
 
 use clap::Parser as _;
-use tracing_subscriber::{Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _};
+use tracing_subscriber::{
+    Layer as _, filter::Targets, layer::SubscriberExt as _, util::SubscriberInitExt as _,
+};
 
 use super::{Interrupt, Options, replay};
 

@@ -2,6 +2,7 @@
 
 use std::{collections::VecDeque, sync::Arc};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{progress::Progress, stream_state::StreamState};
@@ -49,6 +50,8 @@ pub(crate) struct Intake {
     /// Received from a shared stream, and not looked up yet; with whether a look-up is under way.
     pub(crate) received: Vec<Waiting>,
     pub(crate) looking_up: bool,
+    /// The first event that cannot be taken, with why: the stream stops there once what came before is under way.
+    pub(crate) bad: Option<(Index, String)>,
     pub(crate) paused: bool,
     /// Workers in which an entity waits for a limit.
     pub(crate) limited: usize,
@@ -63,6 +66,8 @@ pub(crate) struct Intake {
     pub(crate) settled: Option<Index>,
     pub(crate) saved: Option<Index>,
     pub(crate) saved_at: Instant,
+    /// The last of the paused entities that the last look has found, if there may be more.
+    pub(crate) paused_seen: Option<Bytes>,
 }
 
 impl Intake {
@@ -77,6 +82,7 @@ impl Intake {
             waiting: VecDeque::new(),
             received: Vec::new(),
             looking_up: false,
+            bad: None,
             paused: false,
             limited: 0,
             suspects_left: 0,
@@ -87,7 +93,13 @@ impl Intake {
             settled: None,
             saved: None,
             saved_at: Instant::now(),
+            paused_seen: None,
         }
+    }
+
+    /// Whether everything that was delivered has gone to the workers.
+    pub(crate) fn nothing_waits(&self) -> bool {
+        self.waiting.is_empty() && self.received.is_empty() && !self.looking_up
     }
 
     /// Whether nothing that was delivered is still to be done.

@@ -26,7 +26,9 @@ impl Turns {
         let turn = Arc::clone(self.held().entry(entity).or_default());
         // From here on, so that whoever is dropped while waiting tidies up, too.
         let mut taken = TakenTurn { turns: self, entity, guard: None };
-        taken.guard = Some(turn.lock_owned().await);
+        // Unconstrained, because a task that has used up its budget would not even join the queue, and a later call
+        // would come before it.
+        taken.guard = Some(tokio::task::unconstrained(turn.lock_owned()).await);
         taken
     }
 

@@ -52,8 +52,9 @@ pub(super) async fn drain<H: Handler>(core: &Core<H>, taken: TakenGate, stopping
     let mut left = core.settings.release_window;
     while let Some(claimed) = next {
         left = left.saturating_sub(1);
-        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
         let outcome = run(core, &claimed, stopping.clone()).await;
+        // Looked at after the run: whoever was told to stop meanwhile claims nothing more.
+        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
         next = report(core, claimed, outcome, true, goes_on).await;
     }
 }
@@ -191,10 +192,12 @@ async fn report<H: Handler>(
         Outcome::Failed(error) => failed(core, &event, (grant, failed_at), token, (in_process, next), &error),
     };
     let asked_for_next = matches!(input, Input::Resolve { .. });
+    let ignored = matches!(input, Input::Resolve { ignored: Some(_), .. });
     let (reply, next_event, at) = ask(core, &key, input).await?;
     match reply {
         Reply::Resolved(Resolved { next: granted, head }) => {
             core.counters.resolved.add(1);
+            core.counters.ignored.add(u64::from(ignored));
             if head.is_some() && granted.is_none() && in_process {
                 core.due.hint(Duration::ZERO);
             }

@@ -2,14 +2,14 @@
 
 use std::path::{Path, PathBuf};
 
-use crate::FailureLogError;
+use crate::{FailureLogError, display_safe};
 
 const IN_MEMORY: &str =
     "a database in memory vanishes with its connection; give a file, or use `MemoryFailureLog`";
 
 /// The file that an address such as `sqlite:failures.db` names.
 pub(super) fn from_url(url: &str) -> Result<PathBuf, FailureLogError> {
-    let bad = |why: &str| FailureLogError::BadUrl { url: without_credentials(url), why: why.to_owned() };
+    let bad = |why: &str| FailureLogError::BadUrl { url: shown(url), why: why.to_owned() };
     let Some(rest) = url.strip_prefix("sqlite:") else {
         return Err(bad("it does not begin with `sqlite:`; write `sqlite:PATH`"));
     };
@@ -26,7 +26,8 @@ pub(super) fn from_url(url: &str) -> Result<PathBuf, FailureLogError> {
 
 /// The path as it is, if a database can be there.
 pub(super) fn from_path(path: &Path) -> Result<PathBuf, FailureLogError> {
-    let bad = |why| FailureLogError::BadUrl { url: path.display().to_string(), why };
+    let bad =
+        |why| FailureLogError::BadUrl { url: display_safe(&path.display().to_string()).to_string(), why };
     check(path).map_err(bad)?;
     Ok(path.to_owned())
 }
@@ -53,12 +54,13 @@ fn check(path: &Path) -> Result<(), String> {
     }
 }
 
-/// The address without what stands between `//` and `@`.
-fn without_credentials(url: &str) -> String {
-    match (url.find("//"), url.rfind('@')) {
+/// The address without what stands between `//` and `@`, and without what a terminal would act upon.
+fn shown(url: &str) -> String {
+    let shown = match (url.find("//"), url.rfind('@')) {
         (Some(start), Some(end)) if start < end => format!("{}//***{}", &url[..start], &url[end..]),
         _ => url.to_owned(),
-    }
+    };
+    display_safe(&shown).to_string()
 }
 
 #[cfg(test)]

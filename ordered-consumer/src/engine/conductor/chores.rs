@@ -23,7 +23,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
         let now = Instant::now();
         let mut gated = false;
-        for intake in self.intakes.values_mut() {
+        for (slot, intake) in &mut self.intakes {
+            let slot = *slot;
             let Some(state) = intake.state.clone().filter(|_| intake.phase == Phase::Ready) else { continue };
             gated |= state.cache.len() > 0 || !state.is_owned();
             let moved = intake.settled > intake.saved;
@@ -33,15 +34,20 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             let report = Settle { generation: state.generation, settled: intake.settled, let_go: false };
             let core = Arc::clone(&self.core);
+            let mut paused_seen = intake.paused_seen.take();
             self.chores_left += 1;
             self.steps.push(Box::pin(async move {
                 if state.is_owned()
-                    && let Ok(paused) = core.log.gated_entities(&core.name, &state.name, None, PAUSED, true).await
+                    && let after = paused_seen.as_ref()
+                    && let Ok(paused) =
+                        core.log.gated_entities(&core.name, &state.name, after, PAUSED, true).await
                 {
                     // Only adds: what is clear in the log may be failing in this process.
                     for entity in &paused {
                         state.cache.insert(state.entity(&core.fingerprints, entity));
                     }
+                    // The next page the next time, and after the last one the first.
+                    paused_seen = paused.last().filter(|_| paused.len() >= PAUSED as usize).cloned();
                 }
                 let saved = save && state.is_owned();
                 let settled = saved && matches!(core.log.settle(&core.name, &state.name, &report).await, Ok(Ok(_)));
@@ -50,8 +56,11 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     let dropped = core.log.drop_tombstones(&core.name, &state.name, retention, TOMBSTONES).await;
                     tracing::debug!(stream = %state.name, ?dropped, "tombstones that have done their duty are dropped");
                 }
-                let step: Step<H, S> = Box::new(|conductor| {
+                let step: Step<H, S> = Box::new(move |conductor| {
                     conductor.chores_left -= 1;
+                    if let Some(intake) = conductor.intakes.get_mut(&slot) {
+                        intake.paused_seen = paused_seen;
+                    }
                     After::Nothing
                 });
                 step
@@ -82,6 +91,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     let (events, bytes) = (totals.held_events, totals.held_bytes);
                     tracing::warn!(consumer = %conductor.core.name, over, events, bytes, "what the consumer holds in all has crossed its limit; streams wait while it is over");
                     let slots: Vec<u64> = conductor.intakes.keys().copied().collect();
+                    if over {
+                        conductor.core.counters.limited.add(slots.len() as u64);
+                    }
                     slots.into_iter().for_each(|slot| conductor.pause_or_resume(slot));
                 }
                 After::Nothing

@@ -23,14 +23,16 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             return;
         };
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
-        let (mut taken, mut bad) = (Vec::with_capacity(deliveries.len()), None);
+        let mut taken = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            if matches!(intake.phase, Phase::Stopped | Phase::Leaving) {
+            if matches!(intake.phase, Phase::Stopped | Phase::Leaving) || intake.bad.is_some() {
                 break;
             }
             let bytes = delivery.event.size();
             if let Err(error) = check_event(&delivery.event, self.core.limits.payload_bytes_max) {
-                bad = Some((delivery.event.index(), error.to_string()));
+                // What came before it goes on; it and what follows are not taken, and are delivered again after a
+                // restart.
+                intake.bad = Some((delivery.event.index(), error.to_string()));
                 break;
             }
             taken.push(Waiting { delivery, gated: false, bytes });
@@ -45,10 +47,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             self.look_up(slot);
         }
         self.pump(slot);
-        if let Some((index, why)) = bad {
-            // What came before it goes on; it and what follows are not taken, and are delivered again after a restart.
-            self.stop_stream(slot, Some(index), &why);
-        }
     }
 
     /// One look-up for everything that a shared stream has delivered since the last one.
@@ -118,10 +116,16 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 }
             }
         }
+        // Not before, because the stream may be being taken over still, or too much of it under way.
+        let reached = intake.phase == Phase::Ready && intake.nothing_waits();
+        let bad = if reached { intake.bad.take() } else { None };
         for (worker, batch) in batches.into_iter().enumerate().filter(|(_, batch)| !batch.is_empty()) {
             self.tell_worker(worker, ToWorker::Events(batch));
         }
         self.pause_or_resume(slot);
+        if let Some((index, why)) = bad {
+            self.stop_stream(slot, Some(index), &why);
+        }
     }
 
     pub(super) fn pause_or_resume(&mut self, slot: u64) {
@@ -131,7 +135,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             events >= limits.buffered_events_max.max(1) || bytes >= limits.buffered_bytes_max.max(1)
         };
         let full = over(intake.buffered, intake.buffered_bytes)
-            || intake.waiting.len() + intake.received.len() > 0
+            || !intake.nothing_waits()
+            || intake.bad.is_some()
             || intake.limited > 0
             || self.over_total
             || matches!(intake.phase, Phase::Stopped | Phase::Leaving);
@@ -226,7 +231,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
         let assignment = intake.stream.assignment.clone();
         self.source.abandon(&assignment, &receipts);
-        self.core.stopped.add(assignment.stream.clone(), why);
+        // Whoever asks what has stopped is told which event it was, too.
+        let told = index.map_or_else(|| why.to_owned(), |index| format!("event {index}: {why}"));
+        self.core.stopped.add(assignment.stream.clone(), &told);
         self.pause_or_resume(slot);
     }
 
