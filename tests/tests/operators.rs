@@ -46,10 +46,8 @@ async fn operate(world: &World, seen: &GatedEntity, action: Action) -> Reply {
 }
 
 fn refusal(error: OperatorError) -> OperatorRefusal {
-    match error {
-        OperatorError::Refused(refusal) => refusal,
-        other => unreachable!("{other}"),
-    }
+    let OperatorError::Refused(refusal) = error else { unreachable!("{error}") };
+    refusal
 }
 
 // Scenario 47.
