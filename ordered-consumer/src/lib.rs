@@ -93,7 +93,10 @@ pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_wi
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
-pub use operator::{Inspection, Operator, OperatorError};
+pub use operator::{
+    BY_BYTES_MAX, Inspection, Operator, OperatorError, Pace, RetryAllEnd, RetryAllPreview, RetryAllProgress,
+    RetryAllReport, WHY_BYTES_MAX,
+};
 pub use outcome::Outcome;
 pub use process_error::{EventPlace, LimitReached, ProcessError};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
