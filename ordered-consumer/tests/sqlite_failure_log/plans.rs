@@ -41,8 +41,8 @@ macro_rules! sql {
     ($($part:literal),+) => { concat!($(include_str!(concat!("../../src/sqlite/sql/", $part, ".sql"))),+) };
 }
 
-/// A page of gates, whatever is asked, is found from where it begins, and needs no sorting; nor does dropping what is
-/// old look at what is young.
+/// A page of gates, whatever is asked, is found from where it begins, and needs no sorting; and dropping what is
+/// old does not look at what is young.
 #[tokio::test]
 async fn pages_begin_where_they_are_asked_to_and_chores_look_only_at_what_is_old() {
     let folder = tempfile::tempdir().unwrap();
@@ -67,6 +67,8 @@ async fn pages_begin_where_they_are_asked_to_and_chores_look_only_at_what_is_old
         let plan = sqlx::query(sqlx::AssertSqlSafe(explained)).fetch_all(&mut connection).await.unwrap();
         let steps: Vec<String> = plan.iter().map(|step| step.get("detail")).collect();
         assert!(steps.iter().any(|step| step.contains(expected)), "{expected}: {steps:#?}");
-        assert!(steps.iter().all(|step| !step.contains("TEMP B-TREE FOR ORDER BY")), "{steps:#?}");
+        // A page of conflicts is cut by its bytes, and sorted then; a page of gates never is.
+        let sorts = steps.iter().any(|step| step.contains("TEMP B-TREE FOR ORDER BY"));
+        assert!(!sorts || expected.starts_with("conflict_key"), "{steps:#?}");
     }
 }
