@@ -189,6 +189,7 @@ impl<H: Handler> OrderedConsumer<H> {
     /// [`NameError`] if the consumer's name cannot be used.
     pub fn operator(&self, by: impl AsRef<str>) -> Result<Operator, NameError> {
         let operator = Operator::new(Arc::clone(&self.log), self.name.clone()?, by);
+        let operator = operator.with_payload_bytes_max(self.limits.payload_bytes_max);
         Ok(operator.waking(Arc::clone(&self.shared.due)))
     }
 

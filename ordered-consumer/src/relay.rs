@@ -1,5 +1,6 @@
 //! The relay: takes gates that are due, and brings their events back, through the broker or in this process.
 
+mod audit;
 mod claimed;
 mod outbox;
 
@@ -37,6 +38,8 @@ pub(crate) enum Stopping {
 /// What a piece of the relay's work has come to.
 pub(crate) enum Ended {
     Looked(DueGates),
+    /// Old lines of the audit were dropped, or it was tried.
+    Swept,
     /// A gate was published, or run.
     Gate,
     /// The broker refuses the head for good, so it goes back in-process.
@@ -54,6 +57,8 @@ pub(crate) struct Relay<H> {
     /// Gates and copies among the work.
     busy: usize,
     looking: bool,
+    /// When old lines of the audit are dropped next; none while they are.
+    sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
@@ -72,6 +77,7 @@ impl<H: Handler> Relay<H> {
             work: FuturesUnordered::new(),
             busy: 0,
             looking: false,
+            sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
@@ -117,6 +123,7 @@ impl<H: Handler> Relay<H> {
 
     /// Takes as many due gates as there is room for.
     fn look(&mut self) {
+        self.sweep();
         self.looking = true;
         let core = Arc::clone(&self.core);
         let limit = u32::try_from(self.room()).unwrap_or(u32::MAX).min(1_000);
@@ -132,6 +139,14 @@ impl<H: Handler> Relay<H> {
         }));
     }
 
+    /// Drops old lines of the audit, every so often: the relay is what every consumer has, whoever reads its events.
+    fn sweep(&mut self) {
+        if self.sweep_at.take_if(|at| *at <= Instant::now()).is_some() {
+            let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
+            self.work.push(Box::pin(async move { audit::sweep(&core, &stopping).await }));
+        }
+    }
+
     fn ended(&mut self, ended: Ended) {
         match ended {
             Ended::Looked(due) => {
@@ -145,6 +160,7 @@ impl<H: Handler> Relay<H> {
                 }
                 due.taken.into_iter().for_each(|taken| self.bring_back(taken));
             }
+            Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
             Ended::Refused(taken) => {
                 self.busy -= 1;
