@@ -1,0 +1,26 @@
+-- Stream by stream, in the order of their names, each no further than the page can reach.
+select
+    coalesce($4::bigint, (extract(epoch from clock_timestamp()) * 1000000)::bigint) as now,
+    s.name as stream, g.*
+from (select * from stream where consumer_id = $1 and name > $5 order by name) s
+cross join lateral (
+    select
+        g.entity,
+        g.resolved, g.head, g.released, g.tail, g.attempts, g.due_at, g.claim, g.parked, g.run_was_lost, g.takes,
+    g.held_events, g.held_bytes, g.conflicts, g.version, g.since, g.first_failure, g.last_failure
+    from gate g
+    where g.stream_id = s.stream_id and case
+    when $2::bytea is null then g.head is not null or g.parked is not null
+    else $2::bytea = case
+        when g.head is null and g.parked is null then 'cleared'::bytea
+        when g.head is null then 'paused'
+        when g.parked is not null then 'parked'
+        when g.claim is not null then 'running'
+        else 'waiting'
+    end
+end
+    order by g.stream_id, g.entity
+    limit $3
+) g
+order by s.name, g.entity
+limit $3
