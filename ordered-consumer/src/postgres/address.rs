@@ -14,7 +14,7 @@ pub(super) fn from_url(url: &str) -> Result<PgConnectOptions, FailureLogError> {
     let bad = |why: String| FailureLogError::BadUrl { url: shown(url), why };
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(bad(
-            "it does not begin with `postgres://`; write `postgres://USER:PASSWORD@HOST/DATABASE`".into()
+            "it does not begin with `postgres://`; write `postgres://USER:PASSWORD@HOST/DATABASE`".into(),
         ));
     }
     // Numbers are shown to nobody in text, and poolers refuse the parameter.
@@ -24,10 +24,11 @@ pub(super) fn from_url(url: &str) -> Result<PgConnectOptions, FailureLogError> {
 
 /// The driver's words, without what it was given.
 fn error_words(error: &sqlx::Error) -> String {
-    match error {
-        sqlx::Error::Configuration(source) => display_safe(&source.to_string()).to_string(),
-        other => display_safe(&other.to_string()).to_string(),
-    }
+    let words = match error {
+        sqlx::Error::Configuration(source) => source.to_string(),
+        _ => error.to_string(),
+    };
+    display_safe(&words).to_string()
 }
 
 /// Whether a schema may be called so.

@@ -125,9 +125,7 @@ pub(super) fn next_due(consumer_id: i64, told_micros: Option<i64>) -> Statement 
 }
 
 /// How long it is until then; zero when something is due.
-pub(super) fn next_due_in(
-    row: &impl Columns,
-) -> Result<Option<std::time::Duration>, crate::FailureLogError> {
+pub(super) fn next_due_in(row: &impl Columns) -> Result<Option<std::time::Duration>, crate::FailureLogError> {
     let now = row.maybe_time("now")?.ok_or_else(|| corrupt("the server does not tell the time"))?;
     Ok(row.maybe_time("due_at")?.map(|due_at| due_at.since(now)))
 }

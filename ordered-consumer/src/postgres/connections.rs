@@ -294,7 +294,7 @@ async fn retrying<T, F: Future<Output = Result<T, Trouble>> + Send>(
 fn backoff(tries: u32) -> Duration {
     let mut random = [u8::MAX];
     // Without randomness the whole time is waited.
-    drop(getrandom::fill(&mut random));
+    getrandom::fill(&mut random).unwrap_or_default();
     let longest = BACKOFF.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1)));
     longest.saturating_mul(u32::from(random[0]) + 1) / 256
 }

@@ -44,10 +44,7 @@ enum Kind {
 
 /// The server's five letters for what happened; none when it was not the server that spoke.
 pub(super) fn sql_state(error: &sqlx::Error) -> Option<String> {
-    match error {
-        sqlx::Error::Database(database) => database.code().map(|code| code.into_owned()),
-        _ => None,
-    }
+    error.as_database_error()?.code().map(|code| code.into_owned())
 }
 
 fn kind(error: &sqlx::Error) -> Kind {

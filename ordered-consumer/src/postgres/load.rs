@@ -10,7 +10,7 @@ use super::{
 };
 use crate::{
     Digest, Event, FailureLogError, Index, Request, StreamName, Timestamp,
-    gate::{Gate, Guard, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
+    gate::{Action, Gate, Guard, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
     sql::{
         batch::offered,
         columns::{Columns, corrupt, maybe_gate, outcome, record},
@@ -46,6 +46,7 @@ pub(super) async fn load(
     load_logged(session, requests, &mut loaded).await?;
     load_passed(session, settings, requests, &mut loaded).await?;
     load_outcomes(session, consumer_id, requests, &mut loaded).await?;
+    load_conflicts(session, requests, &mut loaded).await?;
     Ok((loaded, now))
 }
 
@@ -208,6 +209,37 @@ async fn load_outcomes(
     for row in session.rows(statement).await? {
         let at = row.place("position", requests.len())?;
         loaded[at].rows.earlier_outcome = Some(outcome(&row)?);
+    }
+    Ok(())
+}
+
+/// Counts how many of the events kept beside the log an operator names.
+async fn load_conflicts(
+    session: &mut Session<'_>,
+    requests: &[Request],
+    loaded: &mut [Loaded],
+) -> Result<(), Trouble> {
+    let mut asked = Vec::new();
+    for (at, (Request { key, input, .. }, loaded)) in requests.iter().zip(&*loaded).enumerate() {
+        if let Input::Operate(Operation { action: Action::VoidConflict { index, digest }, .. }) = input
+            && let Some(stream_id) = loaded.stream_id
+        {
+            let digest = digest.map(Digest::to_bytes);
+            asked.push((position(at)?, stream_id, &*key.entity, index.to_be_bytes(), digest));
+        }
+    }
+    if asked.is_empty() {
+        return Ok(());
+    }
+    let statement = Statement::new(include_str!("sql/load_conflicts.sql"))
+        .ints(asked.iter().map(|(at, ..)| *at))
+        .ints(asked.iter().map(|(_, stream_id, ..)| *stream_id))
+        .blobs(asked.iter().map(|(_, _, entity, ..)| *entity))
+        .blobs(asked.iter().map(|(.., index, _)| &index[..]))
+        .maybe_blobs(asked.iter().map(|(.., digest)| digest.as_ref().map(|digest| &digest[..])));
+    for row in session.rows(statement).await? {
+        let rows = &mut loaded[row.place("position", requests.len())?].rows;
+        rows.conflicts_named = u32::try_from(row.count("conflicts_named")?).unwrap_or(u32::MAX);
     }
     Ok(())
 }

@@ -120,9 +120,12 @@ pub(super) fn grants(schema: &str, role: &str) -> String {
     [
         format!("grant usage on schema \"{schema}\" to {role};\n"),
         grant("select", &[TABLE]),
-        grant("select, insert", &["consumer", "conflict", "audit"]),
+        grant("select, insert", &["consumer"]),
         grant("select, update", &["counter"]),
         grant("select, insert, update", &["stream"]),
+        // Only rows that were locked are dropped, and a lock is an update to PostgreSQL.
+        grant("select, insert, update, delete", &["audit", "original"]),
+        grant("select, insert, delete", &["conflict"]),
         grant("select, insert, update, delete", &["gate", "event"]),
     ]
     .concat()

@@ -77,11 +77,7 @@ impl Statement {
     }
 
     /// Runs it, and returns its rows. `keep` lets the server keep the parsed statement for the next time.
-    pub(super) async fn rows(
-        self,
-        connection: &mut PgConnection,
-        keep: bool,
-    ) -> Result<Vec<PgRow>, Trouble> {
+    pub(super) async fn rows(self, connection: &mut PgConnection, keep: bool) -> Result<Vec<PgRow>, Trouble> {
         let (text, arguments) = self.finish()?;
         Ok(connection.fetch_all(sqlx::query_with(text, arguments).persistent(keep)).await?)
     }

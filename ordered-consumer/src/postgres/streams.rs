@@ -11,8 +11,15 @@ use super::{
 use crate::{
     FailureLogError, GateKey, Index, StreamDecision, StreamName, Timestamp,
     gate::{self, Audit, Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone},
-    sql::columns::{Columns, corrupt, gate, record},
+    sql::columns::{Columns, gate, record},
 };
+
+/// The log's time.
+pub(super) async fn read_time(session: &mut Session<'_>) -> Result<Timestamp, Trouble> {
+    let time = Statement::new(include_str!("sql/read_time.sql")).int(session.told_micros());
+    let row = session.row(time).await?.ok_or(sqlx::Error::RowNotFound)?;
+    Ok(Timestamp::from_micros(row.int("now")?))
+}
 
 /// Asks for a stream's row.
 pub(super) fn find_stream(consumer_id: i64, stream: &StreamName) -> Statement {
@@ -161,10 +168,10 @@ impl Write for Decide {
             why: self.why.as_str().into(),
             request_id: None,
             outcome: Ok(generation),
+            before: None,
+            after: None,
         };
-        let time = Statement::new(include_str!("sql/read_time.sql")).int(session.told_micros());
-        let row = session.row(time).await?.ok_or(sqlx::Error::RowNotFound)?;
-        let now = Timestamp::from_micros(row.int("now")?);
+        let now = read_time(session).await?;
         // The decision is about the stream, and about no one entity of it.
         let key = GateKey { stream: self.stream.clone(), entity: Bytes::new() };
         write_audit(session, self.consumer_id, now, [(&key, &audit)].into_iter()).await
@@ -235,13 +242,14 @@ impl Write for DropTombstones {
         let row = session.row(find_stream(self.consumer_id, &self.stream)).await?;
         let Some((id, record)) = found_stream(row.as_ref())? else { return Ok(0) };
         let settled = record.and_then(|record| record.settled);
-        let time = Statement::new(include_str!("sql/read_time.sql")).int(session.told_micros());
-        let now = session.row(time).await?.map(|row| row.int("now")).transpose()?;
-        let now = Timestamp::from_micros(now.ok_or_else(|| corrupt("the server does not tell the time"))?);
+        let now = read_time(session).await?;
         let kept_since = self.retention.map(|retention| now.minus(retention));
         let mut candidates = Vec::new();
         for row in session.rows(find_tombstones(id, settled, kept_since, self.limit)).await? {
             candidates.push(row.bytes("entity")?);
+        }
+        if candidates.is_empty() {
+            return Ok(0);
         }
         let lock = Statement::new(include_str!("sql/lock_tombstones.sql"));
         let lock = lock.int(id).blobs(candidates.iter().map(|entity| &**entity));

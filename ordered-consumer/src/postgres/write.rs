@@ -11,13 +11,13 @@ use super::{
     streams::add_stream,
 };
 use crate::{
-    Event, FailureLogError, GateKey, Index, Request, StreamName, Timestamp,
+    Digest, Event, FailureLogError, GateKey, Index, Request, StreamName, Timestamp,
     gate::{Audit, Gate, Step},
     sql::{
         batch::{edit, offered},
         change::Change,
         columns::{Columns, corrupt, event},
-        kept::{KeptEvent, KeptGate, amount, keep_headers, keep_outcome},
+        kept::{KeptEvent, KeptGate, amount, keep_headers, keep_outcome, keep_summary},
     },
 };
 
@@ -71,7 +71,8 @@ pub(super) async fn write(
     let conflicts = include_str!("sql/insert_conflicts.sql");
     insert_events(session, batch, conflicts, |step| &step.insert_conflicts).await?;
     for effects in &*batch {
-        edit_head(session, effects).await?;
+        edit_head(session, consumer_id, effects, now).await?;
+        delete_conflicts(session, effects).await?;
     }
     write_changes(session, batch).await?;
     let audits =
@@ -128,13 +129,12 @@ async fn write_new_gates(
 /// Writes the gates that were there and changed. A batch of nothing but holds, the most frequent one, writes three
 /// values of each.
 async fn write_changes(session: &mut Session<'_>, batch: &[Effects<'_>]) -> Result<(), Trouble> {
-    let changed = |change| {
-        move |effects: &&Effects<'_>| effects.was_there && effects.change == change
-    };
+    let changed = |change| move |effects: &&Effects<'_>| effects.was_there && effects.change == change;
     let held: Vec<_> = batch.iter().filter(changed(Change::Held)).filter_map(gate_row).collect();
     if !held.is_empty() {
         let tails: Vec<_> = held.iter().map(|row| row.tail.map(Index::to_be_bytes)).collect();
-        let amounts = held.iter().map(|row| Ok((amount(row.gate.held_events)?, amount(row.gate.held_bytes)?)));
+        let amounts =
+            held.iter().map(|row| Ok((amount(row.gate.held_events)?, amount(row.gate.held_bytes)?)));
         let amounts = amounts.collect::<Result<Vec<_>, FailureLogError>>()?;
         let update = Statement::new(include_str!("sql/update_held.sql"))
             .ints(held.iter().map(|row| row.stream_id))
@@ -191,7 +191,9 @@ fn gate_columns(statement: Statement, rows: &[GateRow<'_>]) -> Result<Statement,
         .ints(kept.iter().map(|gate| gate.version))
         .ints(kept.iter().map(|gate| gate.since))
         .maybe_blobs(kept.iter().map(|gate| text(&gate.first_failure)))
-        .maybe_blobs(kept.iter().map(|gate| text(&gate.last_failure))))
+        .maybe_blobs(kept.iter().map(|gate| text(&gate.last_failure)))
+        .ints(kept.iter().map(|gate| gate.first_failed_at))
+        .maybe_blobs(rows.iter().map(|row| row.gate.last_failure.as_ref().map(|last| last.class.as_bytes()))))
 }
 
 /// Deletes gates by their keys, and returns how many there were.
@@ -257,15 +259,38 @@ async fn insert_events(
     Ok(())
 }
 
-async fn edit_head(session: &mut Session<'_>, effects: &Effects<'_>) -> Result<(), Trouble> {
+/// Keeps the event as it came before its first edit.
+async fn edit_head(
+    session: &mut Session<'_>,
+    consumer_id: i64,
+    effects: &Effects<'_>,
+    now: Timestamp,
+) -> Result<(), Trouble> {
     let (Some(index), Some(stream_id)) = (effects.step.edit_head, effects.stream_id) else { return Ok(()) };
     let Some((payload, headers)) = edit(&effects.request.input) else { return Ok(()) };
+    let entity = &effects.request.key.entity;
+    let keep = Statement::new(include_str!("sql/keep_original.sql")).int(consumer_id).int(now.as_micros());
+    session.execute(keep.int(stream_id).blob(entity).blob(&index.to_be_bytes())).await?;
     let statement = Statement::new(include_str!("sql/edit_event.sql"))
         .maybe_blob(payload.map(AsRef::as_ref))
         .blob(&keep_headers(headers)?)
         .int(stream_id)
         .blob(&effects.request.key.entity)
         .blob(&index.to_be_bytes());
+    session.execute(statement).await?;
+    Ok(())
+}
+
+async fn delete_conflicts(session: &mut Session<'_>, effects: &Effects<'_>) -> Result<(), Trouble> {
+    let (Some((index, digest)), Some(stream_id)) = (effects.step.delete_conflicts, effects.stream_id) else {
+        return Ok(());
+    };
+    let digest = digest.map(Digest::to_bytes);
+    let statement = Statement::new(include_str!("sql/delete_conflicts.sql"))
+        .int(stream_id)
+        .blob(&effects.request.key.entity)
+        .blob(&index.to_be_bytes())
+        .maybe_blob(digest.as_ref().map(<[u8; 16]>::as_slice));
     session.execute(statement).await?;
     Ok(())
 }
@@ -279,7 +304,9 @@ pub(super) async fn write_audit(
 ) -> Result<(), Trouble> {
     let mut kept = Vec::new();
     for (key, audit) in lines {
-        kept.push((key, audit, audit.index.map(Index::to_be_bytes), keep_outcome(audit.outcome)?));
+        let summaries = (keep_summary(audit.before)?, keep_summary(audit.after)?);
+        let index = audit.index.map(Index::to_be_bytes);
+        kept.push((key, audit, index, keep_outcome(audit.outcome)?, summaries));
     }
     if kept.is_empty() {
         return Ok(());
@@ -290,11 +317,13 @@ pub(super) async fn write_audit(
         .blobs(kept.iter().map(|(key, ..)| key.stream.as_str().as_bytes()))
         .blobs(kept.iter().map(|(key, ..)| &*key.entity))
         .blobs(kept.iter().map(|(_, audit, ..)| audit.action.as_bytes()))
-        .maybe_blobs(kept.iter().map(|(_, _, index, _)| index.as_ref().map(|index| &index[..])))
+        .maybe_blobs(kept.iter().map(|(_, _, index, ..)| index.as_ref().map(|index| &index[..])))
         .blobs(kept.iter().map(|(_, audit, ..)| audit.by.as_bytes()))
         .blobs(kept.iter().map(|(_, audit, ..)| audit.why.as_bytes()))
         .maybe_blobs(kept.iter().map(|(_, audit, ..)| audit.request_id.as_ref().map(|id| id.as_bytes())))
-        .blobs(kept.iter().map(|(.., outcome)| outcome.as_bytes()));
+        .blobs(kept.iter().map(|(_, _, _, outcome, _)| outcome.as_bytes()))
+        .maybe_blobs(kept.iter().map(|(.., (before, _))| before.as_ref().map(|text| text.as_bytes())))
+        .maybe_blobs(kept.iter().map(|(.., (_, after))| after.as_ref().map(|text| text.as_bytes())));
     session.execute(insert).await?;
     Ok(())
 }

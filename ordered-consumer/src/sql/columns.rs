@@ -10,7 +10,7 @@ use bytes::Bytes;
 use super::kept::KeptFailure;
 use crate::{
     AuditLine, Event, FailureLogError, GateKey, Headers, Index, StreamName, Timestamp,
-    gate::{Audit, ClaimToken, Failure, Gate, OperatorRefusal, ParkCause, StreamRecord},
+    gate::{Audit, ClaimToken, Failure, Gate, GateSummary, OperatorRefusal, ParkCause, StreamRecord},
 };
 
 /// A row of a database whose values are read by their columns' names.
@@ -183,11 +183,29 @@ pub(crate) fn outcome(row: &impl Columns) -> Result<Result<u64, OperatorRefusal>
     serde_json::from_str(kept).map_err(|error| corrupt(format!("an outcome in the audit: {error}")))
 }
 
+fn summary(row: &impl Columns, column: &str) -> Result<Option<GateSummary>, FailureLogError> {
+    let Some(kept) = row.maybe_text(column)? else { return Ok(None) };
+    let summary = serde_json::from_str(kept);
+    summary.map_err(|error| corrupt(format!("`{column}` in the audit: {error}")))
+}
+
 /// A line of the audit.
 pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogError> {
     /// The words that the protocol and the logs write.
-    const ACTIONS: [&str; 10] =
-        ["retry", "park", "skip", "discard", "edit", "pause", "resume", "ignore", "replay", "new stream"];
+    const ACTIONS: [&str; 12] = [
+        "retry",
+        "park",
+        "skip",
+        "discard",
+        "edit",
+        "pause",
+        "resume",
+        "void",
+        "note",
+        "ignore",
+        "replay",
+        "new stream",
+    ];
     let word = row.text("action")?;
     let action = ACTIONS.into_iter().find(|action| *action == word);
     let audit = Audit {
@@ -197,6 +215,8 @@ pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogErro
         why: row.text("why")?.into(),
         request_id: row.maybe_text("request_id")?.map(Into::into),
         outcome: outcome(row)?,
+        before: summary(row, "before")?,
+        after: summary(row, "after")?,
     };
     let key = GateKey { stream: row.stream_name("stream")?, entity: row.bytes("entity")? };
     Ok(AuditLine { at: Timestamp::from_micros(row.int("at")?), key, audit })

@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{
     Event, FailureLogError, Headers, Index, Timestamp,
-    gate::{Failure, Gate, OperatorRefusal},
+    gate::{Failure, Gate, GateSummary, OperatorRefusal},
 };
 
 /// A number that databases order or sum, whose whole numbers end at 2^63 - 1: what does not fit is refused.
@@ -63,6 +63,7 @@ pub(crate) struct KeptGate {
     pub(crate) since: i64,
     pub(crate) first_failure: Option<String>,
     pub(crate) last_failure: Option<String>,
+    pub(crate) first_failed_at: Option<i64>,
 }
 
 impl KeptGate {
@@ -86,6 +87,7 @@ impl KeptGate {
             since: gate.since.as_micros(),
             first_failure: keep_failure(gate.first_failure.as_ref())?,
             last_failure: keep_failure(gate.last_failure.as_ref())?,
+            first_failed_at: gate.first_failure.as_ref().map(|failure| failure.at.as_micros()),
         })
     }
 }
@@ -136,4 +138,10 @@ fn nanos(time: SystemTime) -> i64 {
 /// An operator's outcome as it is kept.
 pub(crate) fn keep_outcome(outcome: Result<u64, OperatorRefusal>) -> Result<String, FailureLogError> {
     serde_json::to_string(&outcome).map_err(|error| unkept("an outcome", error))
+}
+
+/// What an operator found or left behind, as it is kept.
+pub(crate) fn keep_summary(summary: Option<GateSummary>) -> Result<Option<String>, FailureLogError> {
+    let kept = summary.as_ref().map(serde_json::to_string).transpose();
+    kept.map_err(|error| unkept("a gate's summary", error))
 }

@@ -25,7 +25,7 @@ create table stream (
 
 -- `consumer_id` repeats the stream's, so that one index finds what is due for a consumer. `tail` is an index that no
 -- logged event of the entity lies beyond, so that what comes after it need not be looked for in the log. The failures are
--- JSON. A hold changes none of the columns that an index names, and finds room on its page: it touches no index.
+-- JSON; the first one's time and the last one's class are repeated beside them, to be asked for. A hold changes none of the columns that an index names, and finds room on its page: it touches no index.
 create table gate (
     stream_id bigint not null,
     consumer_id bigint not null,
@@ -37,6 +37,7 @@ create table gate (
     conflicts bigint not null,
     version bigint not null,
     since bigint not null,
+    first_failed_at bigint,
     run_was_lost boolean not null,
     entity bytea not null,
     resolved bytea,
@@ -47,6 +48,7 @@ create table gate (
     parked bytea,
     first_failure bytea,
     last_failure bytea,
+    error_class bytea,
     primary key (stream_id, entity)
 ) with (fillfactor = 70, autovacuum_vacuum_scale_factor = 0.05, autovacuum_analyze_scale_factor = 0.05);
 
@@ -58,11 +60,13 @@ create index gate_tombstone_resolved on gate (stream_id, resolved)
 create index gate_tombstone_since on gate (stream_id, since)
     where head is null and parked is null and conflicts = 0;
 
--- `digest` and `bytes` are the original's, also after an edit; `time` is in nanoseconds.
+-- `digest` and `bytes` are the original's, also after an edit; `time` is in nanoseconds. `edited` says that the event as
+-- it came is in `original`.
 create table event (
     stream_id bigint not null,
     bytes bigint not null,
     time bigint,
+    edited boolean not null default false,
     entity bytea not null,
     idx bytea not null,
     digest bytea not null,
@@ -88,7 +92,25 @@ create table conflict (
     primary key (stream_id, entity, idx, digest)
 );
 
--- Only ever appended to. It names the stream as it was called then. `outcome` is JSON.
+-- Events as they came, before an operator edited them for the first time.
+create table original (
+    stream_id bigint not null,
+    consumer_id bigint not null,
+    kept_at bigint not null,
+    time bigint,
+    entity bytea not null,
+    idx bytea not null,
+    id bytea,
+    event_type bytea,
+    headers bytea not null,
+    payload bytea,
+    primary key (stream_id, entity, idx)
+);
+
+create index original_age on original (consumer_id, kept_at);
+
+-- Appended to, and dropped when it is old. It names the stream as it was called then. `outcome` is JSON, and so are
+-- `before` and `after`, what an operator found and left behind.
 create table audit (
     audit_id bigint generated always as identity primary key,
     consumer_id bigint not null,
@@ -100,10 +122,13 @@ create table audit (
     actor bytea not null,
     why bytea not null,
     request_id bytea,
-    outcome bytea not null
+    outcome bytea not null,
+    before bytea,
+    after bytea
 );
 
 create index audit_latest on audit (consumer_id, audit_id);
+create index audit_age on audit (consumer_id, at, audit_id);
 create index audit_entity on audit (consumer_id, stream, entity, audit_id);
 -- Hashed, because names, keys and request ids together may be longer than an index takes.
 create unique index audit_request on audit (consumer_id, sha256(stream), sha256(entity), sha256(request_id))
