@@ -1,9 +1,15 @@
 //! A schema of its own for every test of the failure log in PostgreSQL.
 
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::{
+    str::FromStr as _,
+    sync::atomic::{AtomicU32, Ordering},
+};
 
 use ordered_consumer::{PostgresFailureLog, PostgresFailureLogBuilder};
-use sqlx::{AssertSqlSafe, Connection as _, Executor as _, PgConnection, Row as _, postgres::PgRow};
+use sqlx::{
+    AssertSqlSafe, ConnectOptions as _, Connection as _, Executor as _, PgConnection, Row as _,
+    postgres::{PgConnectOptions, PgRow},
+};
 
 /// A schema in the tests' database, and perhaps a role; dropped with this.
 #[derive(Debug)]
@@ -34,6 +40,11 @@ pub fn url() -> String {
 #[must_use]
 pub fn pooled_url() -> String {
     variable("PGBOUNCER_URL")
+}
+
+/// Poolers refuse the parameter that is left out.
+async fn connect(url: &str) -> Result<PgConnection, sqlx::Error> {
+    PgConnectOptions::from_str(url)?.extra_float_digits(None).connect().await
 }
 
 impl Default for TestSchema {
@@ -85,7 +96,7 @@ impl TestSchema {
 
     /// A connection as the user of `DATABASE_URL`.
     pub async fn connection(&self) -> PgConnection {
-        PgConnection::connect(&self.url).await.unwrap_or_else(|error| panic!("{error}"))
+        connect(&self.url).await.unwrap_or_else(|error| panic!("{error}"))
     }
 
     /// Runs statements as the user of `DATABASE_URL`, with `{schema}` standing for the schema.
@@ -115,7 +126,7 @@ impl Drop for TestSchema {
         let cleaned = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
             runtime.block_on(async {
-                let mut connection = PgConnection::connect(&url).await?;
+                let mut connection = connect(&url).await?;
                 connection.execute(AssertSqlSafe(text)).await?;
                 connection.close().await
             })?;
