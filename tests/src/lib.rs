@@ -4,6 +4,8 @@ pub mod both_logs;
 pub mod keeper;
 pub mod latch;
 pub mod order;
+#[cfg(feature = "services")]
+pub mod postgres;
 pub mod recorder;
 pub mod running;
 pub mod scripted;
