@@ -127,6 +127,9 @@ pub struct Totals {
     pub held_events: u64,
     /// Their bytes.
     pub held_bytes: u64,
+    /// For how long the longest of the entities that hold events has not flowed freely, by the log's clock, and so never
+    /// less than the age of the oldest event held; none when nothing is held.
+    pub oldest_held: Option<Duration>,
 }
 
 /// What an operator says about a stream that stopped because it is not what it was.

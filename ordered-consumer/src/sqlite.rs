@@ -393,6 +393,7 @@ impl FailureLog for SqliteFailureLog {
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
         let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(Totals::default()) };
-        self.read("adding up", reading::find_totals(consumer_id), reading::totals).await
+        let find = reading::find_totals(consumer_id);
+        self.read("adding up", find, |rows| reading::totals(rows, self.connections.clock.now())).await
     }
 }

@@ -122,6 +122,7 @@ macro_rules! __failure_log_rules {
             lists::gates_are_listed_by_everything_that_is_asked,
             lists::a_list_is_read_page_by_page,
             lists::totals_count_what_is_there,
+            lists::the_age_of_what_is_held_is_that_of_the_longest_gated_entity,
             lists::held_events_are_read_within_their_bounds,
             lists::reading_changes_nothing,
             operators::an_operator_who_has_not_seen_the_gate_as_it_is_is_refused,
