@@ -218,7 +218,7 @@ impl FailureLog for SqliteFailureLog {
         let now = self.connections.clock.now();
         if limit == 0 || next_due_at.is_none_or(|due_at| due_at > now) {
             let next_due_in = next_due_at.map(|due_at| due_at.since(now));
-            return Ok(DueGates { taken: Vec::new(), next_due_in });
+            return Ok(DueGates { next_due_in, ..DueGates::default() });
         }
         let (log, settings) = (self.clone(), settings.clone());
         self.task("taking what is due", async move {

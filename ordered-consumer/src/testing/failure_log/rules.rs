@@ -148,6 +148,7 @@ macro_rules! __failure_log_rules {
             relays::a_lost_claim_is_found,
             relays::lost_claims_use_up_the_attempts_and_park,
             relays::a_lost_run_of_a_parked_gate_is_noticed,
+            relays::a_look_tells_what_it_has_parked_and_how_late_it_is,
             relays::the_relay_takes_what_is_released,
             relays::a_due_time_is_the_logs_own,
             runs::a_success_releases_the_next_window,
