@@ -66,6 +66,7 @@ mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -105,6 +106,7 @@ pub use source::{
 pub use sqlite::SqliteFailureLog;
 pub use stats::Stats;
 pub use stream_guard::{StreamGuard, TakeOverOptions};
+pub use telemetry::TelemetryOptions;
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::table::{Entity, Row, Table, count};
 use crate::{
     Answer, AuditLine, BATCH_REQUESTS_MAX, DueGates, Event, FailureLogError, GateKey, Request, Timestamp,
-    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
+    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Rows, Settings, Step},
 };
 
 /// Whether the batch keeps the trait's contract.

@@ -175,7 +175,7 @@ pub async fn a_look_tells_what_it_has_parked_and_how_late_it_is(bench: &Bench) {
     bench.advance_secs(60 + 9);
     let due = bench.take_due(10).await;
     assert!(due.taken.is_empty(), "{due:?}");
-    assert_eq!(due.parked, [lost.key.clone()], "the other one was parked before");
+    assert_eq!(due.parked, std::slice::from_ref(&lost.key), "the other one was parked before");
     assert_eq!(due.overdue.as_secs(), 9);
     let due = bench.take_due(10).await;
     assert!(due.parked.is_empty() && due.overdue.is_zero(), "{due:?}");
