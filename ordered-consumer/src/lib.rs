@@ -72,6 +72,7 @@ mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -117,6 +118,7 @@ pub use source::{
 pub use sqlite::SqliteFailureLog;
 pub use stats::Stats;
 pub use stream_guard::{StreamGuard, TakeOverOptions};
+pub use telemetry::TelemetryOptions;
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.
