@@ -22,7 +22,8 @@
 //!
 //! * Your handlers: [`Handler`], [`json`], [`HandlerError`], [`RetryPolicy`].
 //! * The consumer: [`OrderedConsumer`], [`Limits`], [`Timeouts`], [`Operator`].
-//! * Stores: [`FailureLog`], [`MemoryFailureLog`], `SqliteFailureLog` (feature `sqlite`, on by default).
+//! * Stores: [`FailureLog`], [`MemoryFailureLog`], `SqliteFailureLog` (feature `sqlite`, on by default),
+//!   `PostgresFailureLog` (feature `postgres`; `tls` for encrypted connections).
 //! * Brokers: [`EventSource`], [`EventPublisher`], [`in_memory_broker`] to test with.
 //! * The protocol: [`gate`], pure functions that every store applies.
 //! * For tests: `testing` (feature `testing`): a harness for handlers, conformance suites for stores and adapters.
@@ -53,6 +54,8 @@ mod memory;
 mod names;
 mod operator;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod process_error;
 mod publisher;
@@ -62,11 +65,14 @@ mod retry_policy_display;
 mod retry_schedule;
 mod run_error;
 mod source;
+#[cfg(feature = "postgres")]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -98,6 +104,8 @@ pub use operator::{
     RetryAllReport, WHY_BYTES_MAX,
 };
 pub use outcome::Outcome;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};
 pub use process_error::{EventPlace, LimitReached, ProcessError};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
@@ -110,6 +118,7 @@ pub use source::{
 pub use sqlite::SqliteFailureLog;
 pub use stats::Stats;
 pub use stream_guard::{StreamGuard, TakeOverOptions};
+pub use telemetry::TelemetryOptions;
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.

@@ -12,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{DueGates, GateKey, Handler, ReturnedCopy, TakenGate, engine::core::Core};
+use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// Copies that wait for room to run. One that comes on top is done with: the log has the event, and publishes it again.
 const COPIES_MAX: usize = 10_000;
@@ -129,7 +129,14 @@ impl<H: Handler> Relay<H> {
         let limit = u32::try_from(self.room()).unwrap_or(u32::MAX).min(1_000);
         self.work.push(Box::pin(async move {
             match core.log.take_due(&core.name, &core.settings, limit).await {
-                Ok(due) => Ended::Looked(due),
+                Ok(due) => {
+                    core.telemetry.relay_looked(due.overdue);
+                    for key in &due.parked {
+                        core.stream(&key.stream).tally.count_parked(ParkCause::LostRun);
+                        tracing::error!(consumer = %core.name, stream = %key.stream, cause = ParkCause::LostRun.as_str(), "an entity is parked, because its last run was lost; its later events are held until an operator acts");
+                    }
+                    Ended::Looked(due)
+                }
                 Err(error) => {
                     let error = crate::error_text(&error);
                     tracing::warn!(consumer = %core.name, error, "the relay cannot look for what is due, and looks again later");

@@ -5,6 +5,8 @@ pub mod keeper;
 pub mod latch;
 pub mod operating;
 pub mod order;
+#[cfg(feature = "services")]
+pub mod postgres;
 pub mod recorder;
 pub mod running;
 pub mod scripted;

@@ -4,11 +4,13 @@
 //! its target is printed, too.
 
 mod arms;
+mod bulk_retry;
 mod counting_log;
 mod drain;
 mod hold;
 mod hot_entity;
 mod million_gates;
+mod others;
 mod process_use;
 mod quiet;
 mod report;
@@ -53,6 +55,8 @@ enum Name {
     HotEntity,
     /// A million gated entities in SQLite.
     MillionGates,
+    /// Very many parked entities, retried by one call.
+    BulkRetry,
     /// Everything.
     All,
 }
@@ -103,6 +107,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     if asked(Name::MillionGates) {
         say("million-gates");
         million_gates::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::BulkRetry) {
+        say("bulk-retry");
+        bulk_retry::measure(&sizes, &mut report)?;
     }
     Ok(report)
 }
