@@ -3,6 +3,7 @@
 pub mod both_logs;
 pub mod keeper;
 pub mod latch;
+pub mod operating;
 pub mod order;
 #[cfg(feature = "services")]
 pub mod postgres;
