@@ -1,3 +1,4 @@
 //! What the examples share with the tests that run them.
 
 pub mod replay;
+pub mod workers;

@@ -4,6 +4,7 @@
 //! its target is printed, too.
 
 mod arms;
+mod bulk_retry;
 mod counting_log;
 mod drain;
 #[cfg(feature = "services")]
@@ -13,6 +14,7 @@ mod hold;
 mod hold_postgres;
 mod hot_entity;
 mod million_gates;
+mod others;
 mod process_use;
 mod quiet;
 mod report;
@@ -63,6 +65,8 @@ enum Name {
     /// Draining many entities from PostgreSQL, at DATABASE_URL, by two consumers.
     #[cfg(feature = "services")]
     DrainPostgres,
+    /// Very many parked entities, retried by one call.
+    BulkRetry,
     /// Everything.
     All,
 }
@@ -123,6 +127,10 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     if asked(Name::DrainPostgres) {
         say("drain-postgres");
         drain_postgres::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::BulkRetry) {
+        say("bulk-retry");
+        bulk_retry::measure(&sizes, &mut report)?;
     }
     Ok(report)
 }
