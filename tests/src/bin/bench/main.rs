@@ -7,7 +7,11 @@ mod arms;
 mod bulk_retry;
 mod counting_log;
 mod drain;
+#[cfg(feature = "services")]
+mod drain_postgres;
 mod hold;
+#[cfg(feature = "services")]
+mod hold_postgres;
 mod hot_entity;
 mod million_gates;
 mod others;
@@ -55,6 +59,12 @@ enum Name {
     HotEntity,
     /// A million gated entities in SQLite.
     MillionGates,
+    /// Holding into PostgreSQL, at DATABASE_URL.
+    #[cfg(feature = "services")]
+    HoldPostgres,
+    /// Draining many entities from PostgreSQL, at DATABASE_URL, by two consumers.
+    #[cfg(feature = "services")]
+    DrainPostgres,
     /// Very many parked entities, retried by one call.
     BulkRetry,
     /// Everything.
@@ -107,6 +117,16 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     if asked(Name::MillionGates) {
         say("million-gates");
         million_gates::measure(&sizes, &mut report)?;
+    }
+    #[cfg(feature = "services")]
+    if asked(Name::HoldPostgres) {
+        say("hold-postgres");
+        hold_postgres::measure(&sizes, &mut report)?;
+    }
+    #[cfg(feature = "services")]
+    if asked(Name::DrainPostgres) {
+        say("drain-postgres");
+        drain_postgres::measure(&sizes, &mut report)?;
     }
     if asked(Name::BulkRetry) {
         say("bulk-retry");
