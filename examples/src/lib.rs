@@ -1,4 +1,5 @@
 //! What the examples share with the tests that run them.
 
+pub mod observe_only;
 pub mod replay;
 pub mod workers;
