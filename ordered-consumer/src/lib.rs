@@ -52,7 +52,9 @@ mod json;
 mod limits;
 mod memory;
 mod names;
+mod observe;
 mod operator;
+mod outage_policy;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -99,10 +101,12 @@ pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_wi
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
+pub use observe::{ObserveOnly, ObserveReport, ObservedStream, Observer};
 pub use operator::{
     BY_BYTES_MAX, Inspection, Operator, OperatorError, Pace, RetryAllEnd, RetryAllPreview, RetryAllProgress,
     RetryAllReport, WHY_BYTES_MAX,
 };
+pub use outage_policy::OutagePolicy;
 pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};

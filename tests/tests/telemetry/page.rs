@@ -1,8 +1,10 @@
 //! The page and the code name the same metrics.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use metrics_util::MetricKind;
+use ordered_consumer::{Event, Handler, Index, OrderedConsumer};
 use ordered_consumer_tests::{Scripted, World};
 
 use crate::metrics_seen::Metrics;
@@ -29,6 +31,9 @@ async fn every_metric_that_the_code_names_is_on_the_page_as_it_is_and_the_revers
     world.until_done(&handler.runs).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     running.stop().await;
+    let observed = OrderedConsumer::observe_only("observed", Scripted::calm());
+    let event = Event::builder(world.stream(0), Index::new(1), "e").payload("e1").build();
+    observed.handle(event).await.unwrap();
     let mut code = BTreeMap::<String, (String, String, Vec<String>)>::new();
     for seen in metrics.taken().0 {
         assert!(seen.described, "{} has no description", seen.name);
@@ -37,13 +42,10 @@ async fn every_metric_that_the_code_names_is_on_the_page_as_it_is_and_the_revers
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
         };
-        let unit = match seen.unit.unwrap() {
-            metrics::Unit::Seconds => "s",
-            metrics::Unit::Bytes => "bytes",
-            metrics::Unit::Count => "count",
-            other => panic!("{other:?} is not used"),
-        };
-        let entry = code.entry(seen.name).or_insert((kind.to_owned(), unit.to_owned(), Vec::new()));
+        let units =
+            [(metrics::Unit::Seconds, "s"), (metrics::Unit::Bytes, "bytes"), (metrics::Unit::Count, "count")];
+        let (_, unit) = units.iter().find(|(unit, _)| Some(*unit) == seen.unit).unwrap();
+        let entry = code.entry(seen.name).or_insert((kind.to_owned(), (*unit).to_owned(), Vec::new()));
         entry.2.extend(seen.labels.into_keys());
     }
     let page = page();
