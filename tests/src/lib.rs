@@ -1,12 +1,15 @@
 //! Shared by the tests and the benchmark program.
 
 pub mod both_logs;
+pub mod delaying_proxy;
 pub mod keeper;
 pub mod latch;
 pub mod order;
 pub mod recorder;
 pub mod running;
 pub mod scripted;
+pub mod snapshot;
+pub mod store;
 pub mod world;
 
 pub use self::{

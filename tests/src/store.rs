@@ -1,0 +1,162 @@
+//! Stores on which a test opens as many handles as it likes.
+
+use std::{path::PathBuf, sync::Arc};
+
+use async_trait::async_trait;
+use ordered_consumer::{Clock, FailureLog, MemoryFailureLog, SqliteFailureLog, testing::FaultyFailureLog};
+use tempfile::TempDir;
+
+/// One store, which is gone with this. Made anew for every round of a sweep.
+#[async_trait]
+pub trait Store: Send + Sync {
+    /// A handle whose calls wait often enough to be dropped at many places, before their write and after it.
+    async fn waiting_handle(&self) -> Arc<dyn FailureLog>;
+
+    /// A handle whose calls take so long that whoever waits for a task that makes them, and is polled eagerly, can be
+    /// dropped at many moments of each call.
+    async fn slow_handle(&self) -> Arc<dyn FailureLog> {
+        self.waiting_handle().await
+    }
+
+    /// A handle that has just been opened, and shares with others nothing but what is stored.
+    async fn fresh_handle(&self) -> Arc<dyn FailureLog>;
+}
+
+/// Which store a test is about, and by which clock it goes.
+#[derive(Clone, Debug)]
+pub struct Stores {
+    kind: Kind,
+    clock: Clock,
+}
+
+#[derive(Clone, Copy, Debug)]
+enum Kind {
+    Memory,
+    Sqlite,
+}
+
+impl Stores {
+    /// The failure log in memory, whose time is tokio's.
+    #[must_use]
+    pub fn memory() -> Self {
+        Self { kind: Kind::Memory, clock: Clock::tokio() }
+    }
+
+    /// SQLite, in a file of its own for each store.
+    #[must_use]
+    pub fn sqlite() -> Self {
+        Self { kind: Kind::Sqlite, clock: Clock::system() }
+    }
+
+    /// The same, with another clock.
+    #[must_use]
+    pub fn with_clock(&self, clock: &Clock) -> Self {
+        Self { clock: clock.clone(), ..self.clone() }
+    }
+
+    /// Whether its writes are made by another thread or process, so that it waits by itself.
+    #[must_use]
+    pub fn waits_by_itself(&self) -> bool {
+        match self.kind {
+            Kind::Memory => false,
+            Kind::Sqlite => true,
+        }
+    }
+
+    /// A new and empty store.
+    #[must_use]
+    #[expect(
+        clippy::expect_used,
+        clippy::missing_panics_doc,
+        reason = "without a directory there is no test"
+    )]
+    pub fn make(&self) -> Box<dyn Store> {
+        match self.kind {
+            Kind::Memory => Box::new(InMemory(MemoryFailureLog::new().with_clock(self.clock.clone()))),
+            Kind::Sqlite => {
+                // A sweep opens hundreds of files, and asks nothing that only a disk can answer.
+                let in_memory = std::path::Path::new("/dev/shm");
+                let directory =
+                    if in_memory.is_dir() { tempfile::tempdir_in(in_memory) } else { tempfile::tempdir() };
+                let directory = directory.expect("a directory for the file");
+                Box::new(InFile { directory, clock: self.clock.clone() })
+            }
+        }
+    }
+}
+
+/// A log behind a wrapper that has each call wait, twice before it is made and twice after.
+fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
+    slow(log, 2)
+}
+
+fn slow(log: impl FailureLog, pending: u32) -> Arc<dyn FailureLog> {
+    let log = FaultyFailureLog::new(log);
+    log.slow(pending, pending);
+    Arc::new(log)
+}
+
+struct InMemory(MemoryFailureLog);
+
+#[async_trait]
+impl Store for InMemory {
+    async fn waiting_handle(&self) -> Arc<dyn FailureLog> {
+        waiting(self.0.clone())
+    }
+
+    async fn slow_handle(&self) -> Arc<dyn FailureLog> {
+        // A runtime polls its main task once in some sixty polls of others.
+        slow(self.0.clone(), 250)
+    }
+
+    async fn fresh_handle(&self) -> Arc<dyn FailureLog> {
+        Arc::new(self.0.clone())
+    }
+}
+
+struct InFile {
+    directory: TempDir,
+    clock: Clock,
+}
+
+impl InFile {
+    fn path(&self) -> PathBuf {
+        self.directory.path().join("failures.db")
+    }
+
+    #[expect(clippy::expect_used, reason = "without the file there is no test")]
+    async fn open(&self) -> SqliteFailureLog {
+        SqliteFailureLog::open(self.path()).await.expect("the file opens").with_clock(self.clock.clone())
+    }
+}
+
+#[async_trait]
+impl Store for InFile {
+    async fn waiting_handle(&self) -> Arc<dyn FailureLog> {
+        waiting(self.open().await)
+    }
+
+    async fn fresh_handle(&self) -> Arc<dyn FailureLog> {
+        Arc::new(self.open().await)
+    }
+}
+
+/// Makes a test over each store of each `async fn name(stores: Stores)`.
+#[macro_export]
+macro_rules! on_every_store {
+    ($($name:ident),+ $(,)?) => {
+        mod memory {
+            $(#[tokio::test(start_paused = true)]
+            async fn $name() {
+                super::$name($crate::store::Stores::memory()).await;
+            })+
+        }
+
+        mod sqlite {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::Stores::sqlite()).await;
+            })+
+        }
+    };
+}
