@@ -41,6 +41,10 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// SQLite counts the busy timeout in milliseconds of 31 bits; nobody means more than an hour.
 const BUSY_TIMEOUT_MAX: Duration = Duration::from_secs(3_600);
 
+/// Pages of 4 KiB in the write-ahead log after which they are copied into the file: 64 MiB. A batch of holds for scattered
+/// entities dirties a thousand pages, SQLite's own limit, so that every commit would also pay for a checkpoint.
+const WAL_PAGES: &str = "16384";
+
 /// A write: everything between `BEGIN IMMEDIATE` and `COMMIT`. It may be run more than once, each time from the start.
 pub(super) trait Write: Send + Sync + 'static {
     type Output: Send + 'static;
@@ -135,6 +139,7 @@ impl Connections {
             .statement_cache_capacity(256)
             .pragma("cache_size", cache)
             .pragma("query_only", query_only)
+            .pragma("wal_autocheckpoint", WAL_PAGES)
             // What a burst made of the write-ahead log is given back at the next checkpoint.
             .pragma("journal_size_limit", "67108864")
             // The statements are long, and there is nothing in them.
