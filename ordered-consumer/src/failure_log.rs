@@ -6,10 +6,9 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    ConsumerName, Event, FailureLogError, Index, StreamName, Timestamp,
+    ConsumerName, CountBy, Counts, Digest, Event, FailureLogError, GateQuery, Index, StreamName, Timestamp,
     gate::{
-        Audit, Gate, Guard, Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver,
-        Taken,
+        Audit, Gate, Guard, Input, Reply, Settings, Settle, StreamRecord, StreamRefusal, TakeOver, Taken,
     },
 };
 
@@ -77,21 +76,6 @@ pub struct DueGates {
     pub taken: Vec<TakenGate>,
     /// When the next gate falls due, as far as is known: none when no gate of the consumer has a due time.
     pub next_due_in: Option<Duration>,
-}
-
-/// Which gates to list. Everything that is set must match.
-#[derive(Clone, Debug, Default)]
-pub struct GateQuery {
-    /// Only gates of this stream.
-    pub stream: Option<StreamName>,
-    /// Only this entity, in every stream.
-    pub entity: Option<Bytes>,
-    /// Only gates in this state; without it, every state but cleared.
-    pub state: Option<State>,
-    /// Only gates after this one, in the order of stream and entity.
-    pub after: Option<GateKey>,
-    /// At most so many, 1 to 1,000.
-    pub limit: u32,
 }
 
 /// A gate as people see it.
@@ -286,6 +270,9 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
 
     /// Gates for people to see, in the order of stream and entity.
     ///
+    /// Streams, entities, prefixes and the states parked and paused are to be found by an index; for anything else a
+    /// store may read one gate after another until the page is full.
+    ///
     /// # Errors
     /// [`FailureLogError`].
     async fn list(
@@ -293,6 +280,45 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
         consumer: &ConsumerName,
         query: &GateQuery,
     ) -> Result<Vec<GatedEntity>, FailureLogError>;
+
+    /// How many gates match the query, and how many events they hold, by what they have in common;
+    /// [`GateQuery::after`] and [`GateQuery::limit`] do not matter. It may read every gate that matches.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError>;
+
+    /// Events that are kept beside the entity's held ones because another one was logged at their index: in the order
+    /// of their indexes and, at one index, of their digests, after `after`; at most `limit` of them, and not more than
+    /// `bytes_max` beyond the first.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError>;
+
+    /// The entity's event at this index as it first came, if an operator has edited it since; none if not. It is there
+    /// for as long as the event is in the log, and goes with the audit afterwards.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError>;
 
     /// The audit of one entity, or of the consumer: the latest `limit` lines, latest first.
     ///
@@ -304,6 +330,19 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
         key: Option<&GateKey>,
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError>;
+
+    /// Drops up to `limit` lines of the audit that are older than `retention`, the oldest first, and originals of
+    /// edited events that were kept before that and whose event is not in the log any more. What came of a request is
+    /// remembered for as long as its line. Returns how many lines.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError>;
 
     /// How much the consumer has in the log.
     ///

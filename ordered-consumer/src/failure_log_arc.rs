@@ -6,8 +6,8 @@ use async_trait::async_trait;
 use bytes::Bytes;
 
 use crate::{
-    Answers, AuditLine, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, GateQuery,
-    GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
+    Answers, AuditLine, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog, FailureLogError,
+    GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -121,6 +121,35 @@ impl<L: FailureLog + ?Sized> FailureLog for Arc<L> {
         (**self).list(consumer, query).await
     }
 
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        (**self).counts(consumer, query, by).await
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        (**self).conflicts(consumer, key, after, limit, bytes_max).await
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        (**self).original(consumer, key, index).await
+    }
+
     async fn audit(
         &self,
         consumer: &ConsumerName,
@@ -128,6 +157,15 @@ impl<L: FailureLog + ?Sized> FailureLog for Arc<L> {
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError> {
         (**self).audit(consumer, key, limit).await
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        (**self).drop_audit(consumer, retention, limit).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

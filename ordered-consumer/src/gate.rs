@@ -20,6 +20,7 @@ mod relay;
 mod reply;
 mod run;
 mod stream;
+mod summary;
 
 pub use input::{
     Action, Arrival, ClaimToken, FAILURE_TEXT_BYTES_MAX, Failure, Guard, Input, LoggedAt, Moment, Next,
@@ -30,11 +31,15 @@ pub use reply::{
     Audit, ClaimRefusal, FenceRefusal, Grant, Logged, OperatorRefusal, Reply, Resolved, Step, Verdict,
 };
 pub use stream::{Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone, settle, take_over};
+pub use summary::GateSummary;
+
+use serde::{Deserialize, Serialize};
 
 use crate::{Index, Timestamp};
 
 /// Why an entity is parked.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum ParkCause {
     /// The head's attempts, or its time, are used up.
@@ -108,7 +113,8 @@ pub struct Gate {
 }
 
 /// What a gate says about its entity.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
 #[non_exhaustive]
 pub enum State {
     /// Its head waits for its next attempt.

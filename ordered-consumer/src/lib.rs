@@ -41,6 +41,7 @@ mod failure_log;
 mod failure_log_arc;
 mod failure_log_error;
 pub mod gate;
+mod gate_query;
 mod handler;
 mod handler_error;
 mod headers;
@@ -78,11 +79,12 @@ pub use event::{Context, Event};
 pub use event_builder::EventBuilder;
 pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
-    Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GateQuery, GatedEntity,
-    Request, StreamDecision, TakenGate, Totals,
+    Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GatedEntity, Request,
+    StreamDecision, TakenGate, Totals,
 };
 pub use failure_log_error::FailureLogError;
 pub use gate::ParkCause;
+pub use gate_query::{COUNT_GROUPS_MAX, Count, CountBy, CountedGroup, Counts, GateQuery};
 pub use handler::Handler;
 pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_after, unavailable};
 pub use headers::Headers;

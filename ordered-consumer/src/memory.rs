@@ -1,6 +1,8 @@
 //! The failure log in memory: for tests, and for whoever can do without durability.
 
 mod apply;
+mod audit;
+mod lists;
 mod streams;
 mod table;
 
@@ -16,8 +18,9 @@ use bytes::Bytes;
 
 use self::table::Table;
 use crate::{
-    Answers, AuditLine, Clock, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey,
-    GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
+    Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
+    FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
+    Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -217,6 +220,37 @@ impl FailureLog for MemoryFailureLog {
         Ok(shared.table(consumer).0.list(query, limit, now))
     }
 
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        let mut shared = self.lock();
+        let now = self.clock.now();
+        Ok(shared.table(consumer).0.counts(query, by, now))
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        Ok(self.lock().table(consumer).0.conflicts(key, after, limit, bytes_max))
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        Ok(self.lock().table(consumer).0.original(key, index))
+    }
+
     async fn audit(
         &self,
         consumer: &ConsumerName,
@@ -224,6 +258,17 @@ impl FailureLog for MemoryFailureLog {
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError> {
         Ok(self.lock().table(consumer).0.audit(key, limit))
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        let mut shared = self.lock();
+        let kept_since = self.clock.now().minus(retention);
+        Ok(shared.table(consumer).0.drop_audit(kept_since, limit))
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

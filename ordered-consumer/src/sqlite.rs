@@ -3,10 +3,13 @@
 mod address;
 mod apply;
 mod change;
+mod chores;
 mod columns;
 mod connections;
 mod errors;
+mod lists;
 mod load;
+mod load_conflicts;
 mod reading;
 mod reserve;
 mod schema;
@@ -30,16 +33,14 @@ use self::{
     errors::Trouble,
     reserve::Reserved,
     statement::Statement,
-    streams::{Decide, DropTombstones, SettleStream, TakeStreamOver},
+    streams::{Decide, SettleStream, TakeStreamOver},
 };
 use crate::{
-    Answers, AuditLine, Clock, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey,
-    GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
+    Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
+    FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
+    Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
-
-/// How many gates [`FailureLog::list`] returns at most.
-const LIST_MAX: u32 = 1_000;
 
 /// The embedded, durable failure log: one SQLite file, which several processes of one machine may share.
 ///
@@ -318,18 +319,7 @@ impl FailureLog for SqliteFailureLog {
         stream: &StreamName,
         entities: &[Bytes],
     ) -> Result<(Vec<bool>, Timestamp), FailureLogError> {
-        // Before the look-up, so that what is reckoned from it is rather too early than too late.
-        let now = self.connections.clock.now();
-        let mut gated = Vec::with_capacity(entities.len());
-        if let Some(consumer_id) = self.known_consumer(consumer).await? {
-            for chunk in entities.chunks(Statement::rows_max(reading::GATED_WIDTH)) {
-                let find = reading::find_gated(consumer_id, stream, chunk)?;
-                let doing = "looking entities up";
-                gated.extend(self.read(doing, find, |rows| reading::gated(rows, chunk.len())).await?);
-            }
-        }
-        gated.resize(entities.len(), false);
-        Ok((gated, now))
+        self.look_up(consumer, stream, entities).await
     }
 
     async fn drop_tombstones(
@@ -339,20 +329,7 @@ impl FailureLog for SqliteFailureLog {
         retention: Option<Duration>,
         limit: u32,
     ) -> Result<u64, FailureLogError> {
-        let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(0) };
-        let Some((stream_id, record)) = self.known_stream(consumer, stream).await? else { return Ok(0) };
-        // Looking comes first, and takes no lock: mostly nothing may be dropped.
-        let kept_since = retention.map(|retention| self.connections.clock.now().minus(retention));
-        let settled = record.and_then(|record| record.settled);
-        let find = streams::find_tombstones(stream_id, settled, kept_since, limit.min(1));
-        if self.connections.read("looking for tombstones", find).await?.is_empty() {
-            return Ok(0);
-        }
-        let (log, stream) = (self.clone(), stream.clone());
-        self.task("dropping tombstones", async move {
-            log.connections.write(&DropTombstones { consumer_id, stream, retention, limit }).await
-        })
-        .await
+        self.drop_old_tombstones(consumer, stream, retention, limit).await
     }
 
     async fn list(
@@ -360,24 +337,38 @@ impl FailureLog for SqliteFailureLog {
         consumer: &ConsumerName,
         query: &GateQuery,
     ) -> Result<Vec<GatedEntity>, FailureLogError> {
-        let doing = "listing gates";
-        let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(Vec::new()) };
-        let limit = usize::try_from(query.limit.clamp(1, LIST_MAX)).unwrap_or(usize::MAX);
-        let now = self.connections.clock.now();
-        if let Some(entity) = &query.entity {
-            let find = reading::find_entity(consumer_id, query, entity, limit);
-            return self.read(doing, find, |rows| reading::gates(rows, now)).await;
-        }
-        let mut gates = Vec::new();
-        for part in reading::parts(query) {
-            let left = limit - gates.len();
-            if left == 0 {
-                break;
-            }
-            let find = reading::find_gates(consumer_id, query.state, &part, left);
-            gates.extend(self.read(doing, find, |rows| reading::gates(rows, now)).await?);
-        }
-        Ok(gates)
+        self.list_gates(consumer, query).await
+    }
+
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        self.count_gates(consumer, query, by).await
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        self.list_conflicts(consumer, key, after, (limit, bytes_max)).await
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        let Some((stream_id, _)) = self.known_stream(consumer, &key.stream).await? else { return Ok(None) };
+        let find = reading::find_original(stream_id, &key.entity, index);
+        self.read("reading an original", find, |rows| Ok(reading::held(rows, key)?.pop())).await
     }
 
     async fn audit(
@@ -389,6 +380,15 @@ impl FailureLog for SqliteFailureLog {
         let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(Vec::new()) };
         let find = reading::find_audit(consumer_id, key, limit);
         self.read("reading the audit", find, reading::audit).await
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        self.drop_old_audit(consumer, retention, limit).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

@@ -205,5 +205,7 @@ pub(super) fn ignored(index: Index, failure: &Failure, version: u64) -> Audit {
         why: Arc::clone(&failure.text),
         request_id: None,
         outcome: Ok(version),
+        before: None,
+        after: None,
     }
 }

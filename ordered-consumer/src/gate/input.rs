@@ -123,6 +123,16 @@ pub enum Action {
     Pause,
     /// Let it flow again, in order.
     Resume,
+    /// Give up events that are kept beside the log as conflicts: with this digest, or all of them at this index. What
+    /// is logged there stays, and the entity stays parked until it is retried or resumed.
+    VoidConflict {
+        /// Where they are.
+        index: Index,
+        /// Which of them; none: all of them.
+        digest: Option<Digest>,
+    },
+    /// Write down why, and change nothing.
+    Note,
 }
 
 /// One operator's action on one entity.
@@ -239,6 +249,8 @@ pub struct Rows {
     pub next: Option<Index>,
     /// The row [`Settings::release_window`] rows from `next`, counting it, or the last one there is.
     pub window_end: Option<Index>,
+    /// For `Operate` with [`Action::VoidConflict`]: how many of the events kept beside the log it names.
+    pub conflicts_named: u32,
     /// For `Operate` with a request id: what the audit says came of that request when it was first made.
     pub earlier_outcome: Option<Result<u64, OperatorRefusal>>,
 }

@@ -1,7 +1,7 @@
 //! What operators do to a gate: refused when it is not what they saw, and always written down.
 
 use super::{Action, Audit, Gate, Moment, Operation, OperatorRefusal, ParkCause, Reply, Rows, Step, run};
-use crate::Index;
+use crate::{Digest, Index};
 use std::sync::Arc;
 
 pub(super) fn operate(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'_>) -> Step {
@@ -12,18 +12,20 @@ pub(super) fn operate(gate: Option<Gate>, rows: &Rows, operation: &Operation, mo
         };
         return Step::unchanged(gate, reply);
     }
+    let before = gate.as_ref().map(Gate::summary);
     let mut step = match refusal(gate.as_ref(), rows, operation) {
         Some(refusal) => Step::unchanged(gate, Reply::OperatorRefused(refusal)),
         None => act(gate, rows, operation, moment),
     };
     let index = match &operation.action {
-        Action::DiscardThrough(index) => Some(*index),
+        Action::DiscardThrough(index) | Action::VoidConflict { index, .. } => Some(*index),
         Action::Retry
         | Action::Park
         | Action::Skip
         | Action::Edit { .. }
         | Action::Pause
-        | Action::Resume => operation.index,
+        | Action::Resume
+        | Action::Note => operation.index,
     };
     let version = step.gate.as_ref().map_or(0, |gate| gate.version);
     let outcome = if let Reply::OperatorRefused(refusal) = step.reply { Err(refusal) } else { Ok(version) };
@@ -34,6 +36,8 @@ pub(super) fn operate(gate: Option<Gate>, rows: &Rows, operation: &Operation, mo
         why: Arc::clone(&operation.why),
         request_id: operation.request_id.clone(),
         outcome,
+        before,
+        after: step.gate.as_ref().map(Gate::summary),
     });
     step
 }
@@ -56,17 +60,25 @@ fn refusal(gate: Option<&Gate>, rows: &Rows, operation: &Operation) -> Option<Op
         Action::DiscardThrough(_) if rows.passed_events == 0 => Some(OperatorRefusal::BelowHead),
         Action::Park if head.is_none() => Some(OperatorRefusal::NothingHeld),
         Action::Resume if !parked => Some(OperatorRefusal::NotParked),
+        Action::VoidConflict { .. } if rows.conflicts_named == 0 => Some(OperatorRefusal::NoSuchConflict),
         Action::Retry
         | Action::Skip
         | Action::Edit { .. }
         | Action::DiscardThrough(_)
         | Action::Park
         | Action::Pause
-        | Action::Resume => None,
+        | Action::Resume
+        | Action::VoidConflict { .. }
+        | Action::Note => None,
     }
 }
 
 fn act(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'_>) -> Step {
+    if matches!(operation.action, Action::Note) {
+        // Not even the version changes: what is written down about an entity must not be in another operator's way.
+        let version = gate.as_ref().map_or(0, |gate| gate.version);
+        return Step::unchanged(gate, Reply::Operated { version });
+    }
     let created = Gate { since: moment.now, ..Gate::default() };
     let mut gate = gate.unwrap_or(created);
     gate.version = moment.version;
@@ -85,6 +97,8 @@ fn act(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'
             operated(gate)
         }
         Action::Resume => resume(gate, rows, moment),
+        Action::VoidConflict { index, digest } => void(gate, (*index, *digest), rows),
+        Action::Note => operated(gate),
     }
 }
 
@@ -124,7 +138,7 @@ fn give_up(mut gate: Gate, through: Option<Index>, rows: &Rows, moment: &Moment<
 fn resume(mut gate: Gate, rows: &Rows, moment: &Moment<'_>) -> Step {
     gate.parked = None;
     let Some(head) = gate.head else {
-        if gate.resolved.is_none() && gate.conflicts == 0 {
+        if says_nothing(&gate) {
             return Step::unchanged(None, Reply::Operated { version: 0 });
         }
         gate.since = moment.now;
@@ -137,4 +151,23 @@ fn resume(mut gate: Gate, rows: &Rows, moment: &Moment<'_>) -> Step {
         gate.due_at = Some(moment.now);
     }
     operated(gate)
+}
+
+/// Gives up what is kept beside the log. Whether the logged event is right is another decision: the entity stays
+/// parked, even when no conflict is left, and a run under way goes on. The last conflict of a tombstone that knows of
+/// nothing resolved takes the tombstone along.
+fn void(mut gate: Gate, named: (Index, Option<Digest>), rows: &Rows) -> Step {
+    gate.conflicts = gate.conflicts.saturating_sub(rows.conflicts_named);
+    let mut step = if gate.is_cleared() && says_nothing(&gate) {
+        Step::unchanged(None, Reply::Operated { version: 0 })
+    } else {
+        operated(gate)
+    };
+    step.delete_conflicts = Some(named);
+    step
+}
+
+/// Whether a gate without events has nothing to remember either.
+fn says_nothing(gate: &Gate) -> bool {
+    gate.resolved.is_none() && gate.conflicts == 0
 }

@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Gate, ParkCause, Taken};
-use crate::{Index, Timestamp};
+use super::{Action, Gate, GateSummary, ParkCause, Taken};
+use crate::{Digest, Index, Timestamp};
 
 /// What became of one arriving event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -117,6 +117,9 @@ pub enum OperatorRefusal {
     /// The named index is not one up to which events are held.
     #[error("no held event lies at or before that index")]
     BelowHead,
+    /// The named conflict is not there.
+    #[error("no such event is kept beside the entity's held ones; look again, then decide")]
+    NoSuchConflict,
 }
 
 /// An answer.
@@ -166,7 +169,8 @@ pub enum Reply {
 /// A line of the audit: who did what to which event, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume` or `ignore`.
+    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume`, `void`, `note` or `ignore`; to a
+    /// stream, `replay` or `new stream`.
     pub action: &'static str,
     /// The event it was done to.
     pub index: Option<Index>,
@@ -178,6 +182,11 @@ pub struct Audit {
     pub request_id: Option<Arc<str>>,
     /// What came of it: the version, or why it was refused.
     pub outcome: Result<u64, OperatorRefusal>,
+    /// What an operator found: the gate before the action; none where there was none, and in lines that are not about
+    /// an operator's action on an entity.
+    pub before: Option<GateSummary>,
+    /// What the operator left behind: the same as `before` where nothing was changed.
+    pub after: Option<GateSummary>,
 }
 
 /// What a store must write, in one transaction, and what to answer.
@@ -191,8 +200,11 @@ pub struct Step {
     pub insert_conflicts: Vec<usize>,
     /// Delete every row up to and including this index.
     pub delete_through: Option<Index>,
-    /// Replace the head's payload and headers by the operation's; its digest stays the original's.
+    /// Replace the head's payload and headers by the operation's; its digest stays the original's. Unless it has been
+    /// edited before, the event as it came is kept first, for [`FailureLog::original`](crate::FailureLog::original).
     pub edit_head: Option<Index>,
+    /// Delete the events that are kept beside the log at this index: those with this digest, or all of them.
+    pub delete_conflicts: Option<(Index, Option<Digest>)>,
     /// Return the row at this index, as it is after the writes, with the answer.
     pub read: Option<Index>,
     /// Append this to the audit.
@@ -211,6 +223,7 @@ impl Step {
             insert_conflicts: Vec::new(),
             delete_through: None,
             edit_head: None,
+            delete_conflicts: None,
             read: None,
             audit: None,
             reply,
@@ -239,6 +252,8 @@ impl Action {
             Self::Edit { .. } => "edit",
             Self::Pause => "pause",
             Self::Resume => "resume",
+            Self::VoidConflict { .. } => "void",
+            Self::Note => "note",
         }
     }
 }

@@ -4,8 +4,8 @@ use std::collections::BTreeSet;
 
 use super::table::{Entity, Row, Table, count};
 use crate::{
-    Answer, AuditLine, BATCH_REQUESTS_MAX, DueGates, Event, FailureLogError, GateKey, Request, TakenGate,
-    Timestamp,
+    Answer, AuditLine, BATCH_REQUESTS_MAX, Digest, DueGates, Event, FailureLogError, GateKey, Index, Request,
+    TakenGate, Timestamp,
     gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
 };
 
@@ -92,6 +92,10 @@ fn load(table: &Table, key: &GateKey, entity: Option<&Entity>, input: &Input, se
             pass(&mut rows, entity, input, settings);
             let request_id = operation.request_id.as_ref();
             rows.earlier_outcome = request_id.and_then(|id| table.earlier_outcome(key, id));
+            if let (Some(entity), Action::VoidConflict { index, digest }) = (entity, &operation.action) {
+                let named = entity.conflicts.iter().filter(|event| is_named(event, *index, *digest)).count();
+                rows.conflicts_named = u32::try_from(named).unwrap_or(u32::MAX);
+            }
         }
         Input::Ignore { .. }
         | Input::Take
@@ -127,7 +131,7 @@ fn pass(rows: &mut Rows, entity: Option<&Entity>, input: &Input, settings: &Sett
 }
 
 fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Timestamp) -> Answer {
-    let mut event = None;
+    let (mut event, mut original) = (None, None);
     if let Some(entity) = table.put_gate(key, step.gate) {
         if let Some(through) = step.delete_through {
             while entity.rows.first_key_value().is_some_and(|(index, _)| *index <= through) {
@@ -143,14 +147,29 @@ fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Times
             (step.edit_head, input)
             && let Some(row) = entity.rows.get_mut(&index)
         {
+            if !row.edited {
+                original = Some(row.event.clone());
+                row.edited = true;
+            }
             row.event = row.event.edited(payload.clone(), headers.clone());
         }
+        if let Some((index, digest)) = step.delete_conflicts {
+            entity.conflicts.retain(|event| !is_named(event, index, digest));
+        }
         event = step.read.and_then(|index| entity.rows.get(&index)).map(|row| row.event.clone());
+    }
+    if let Some(original) = original {
+        table.keep_original(key, original, now);
     }
     if let Some(audit) = step.audit {
         table.write_audit(AuditLine { at: now, key: key.clone(), audit });
     }
     Answer { reply: step.reply, event }
+}
+
+/// Whether an operator names this event that is kept beside the log.
+fn is_named(event: &Event, index: Index, digest: Option<Digest>) -> bool {
+    event.index() == index && digest.is_none_or(|digest| digest == event.digest())
 }
 
 /// The event at this position of what came with the input.

@@ -53,6 +53,8 @@ pub(super) fn decide(
         why: why.into(),
         request_id: None,
         outcome: Ok(generation),
+        before: None,
+        after: None,
     };
     let key = GateKey { stream: stream.clone(), entity: Bytes::new() };
     table.write_audit(AuditLine { at: now, key, audit });
@@ -103,6 +105,7 @@ fn set_apart(table: &mut Table, stream: &StreamName) -> Result<(), FailureLogErr
         entity.conflicts = entity.conflicts.iter().map(|event| moved(event, &apart)).collect();
         table.put_entity(GateKey { stream: apart.clone(), entity: key.entity }, entity);
     }
+    table.move_originals(stream, &apart);
     table.put_record(&apart, old.unwrap_or_default());
     table.put_record(stream, StreamRecord { generation: generation.saturating_add(1), ..fresh });
     Ok(())

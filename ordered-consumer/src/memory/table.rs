@@ -3,15 +3,15 @@
 use std::{
     collections::{BTreeMap, BTreeSet, HashMap},
     ops::Bound,
-    sync::Arc,
 };
 
 use bytes::Bytes;
 
+use super::audit::AuditTrail;
 use crate::{
-    AuditLine, Digest, Event, GateKey, GateQuery, GatedEntity, Index, StreamName, Timestamp, Totals,
+    Digest, Event, GateKey, Index, StreamName, Timestamp, Totals,
     event::Context,
-    gate::{Audit, Gate, OperatorRefusal, ParkCause, State, StreamRecord, may_drop_tombstone},
+    gate::{Gate, ParkCause, StreamRecord, may_drop_tombstone},
 };
 
 /// One event in the log.
@@ -22,13 +22,15 @@ pub(super) struct Row {
     pub(super) bytes: u64,
     /// The original's, whatever an operator made of the payload since.
     pub(super) digest: Digest,
+    /// Whether an operator has.
+    pub(super) edited: bool,
 }
 
 impl Row {
     pub(super) fn new(event: &Event) -> Self {
         // How the event came is of no use when it comes back, so the log has nothing of it.
         let event = event.clone().with_context(Context::FIRST);
-        Self { bytes: event.size() as u64, digest: event.digest(), event }
+        Self { bytes: event.size() as u64, digest: event.digest(), edited: false, event }
     }
 }
 
@@ -49,10 +51,10 @@ pub(super) struct Table {
     /// Hashed, because what arrives is looked for one by one, among however many.
     entities: HashMap<GateKey, Box<Entity>>,
     /// The same gates in the order of stream and entity.
-    order: BTreeSet<GateKey>,
+    pub(super) order: BTreeSet<GateKey>,
     due: BTreeSet<(Timestamp, GateKey)>,
     /// Gates that are not cleared.
-    uncleared: BTreeSet<GateKey>,
+    pub(super) uncleared: BTreeSet<GateKey>,
     /// Gates that an operator parked or paused.
     paused: BTreeSet<GateKey>,
     /// Tombstones that may be dropped some day, by what they know to be resolved.
@@ -60,8 +62,7 @@ pub(super) struct Table {
     /// The same tombstones by age.
     cleared: BTreeSet<(StreamName, Timestamp, Bytes)>,
     totals: Totals,
-    audit: Vec<AuditLine>,
-    outcomes: HashMap<(GateKey, Arc<str>), Result<u64, OperatorRefusal>>,
+    pub(super) audit: AuditTrail,
 }
 
 /// In which of the table's sets a gate belongs, and where.
@@ -203,18 +204,8 @@ impl Table {
         bytes_max: u64,
     ) -> Vec<Event> {
         let (Some(entity), true) = (self.entities.get(key), from <= through) else { return Vec::new() };
-        let mut events = Vec::new();
-        let mut bytes_beyond = 0_u64;
-        for (_, row) in entity.rows.range(from..=through).take(count(limit)) {
-            if !events.is_empty() {
-                bytes_beyond = bytes_beyond.saturating_add(row.event.size() as u64);
-                if bytes_beyond > bytes_max {
-                    break;
-                }
-            }
-            events.push(row.event.clone());
-        }
-        events
+        let rows = entity.rows.range(from..=through).take(count(limit));
+        first_bytes(rows.map(|(_, row)| &row.event), bytes_max)
     }
 
     /// Every gate of the stream, tombstones too.
@@ -243,25 +234,6 @@ impl Table {
             page(&mut self.paused.range((from, Bound::Unbounded)))
         } else {
             page(&mut self.order.range((from, Bound::Unbounded)))
-        }
-    }
-
-    pub(super) fn list(&self, query: &GateQuery, limit: u32, now: Timestamp) -> Vec<GatedEntity> {
-        let matches = |key: &GateKey| {
-            let gate = self.gate(key)?;
-            let state = query.state.map_or(!gate.is_cleared(), |state| gate.state() == state);
-            let entity = query.entity.as_ref().is_none_or(|entity| *entity == key.entity);
-            let stream = query.stream.as_ref().is_none_or(|stream| *stream == key.stream);
-            let found = || GatedEntity { key: key.clone(), gate: gate.clone(), now };
-            (state && entity && stream).then(found)
-        };
-        let from = query.after.clone().map_or(Bound::Unbounded, Bound::Excluded);
-        let range = (from, Bound::Unbounded);
-        if query.state == Some(State::Cleared) {
-            let keys = self.order.range(range);
-            keys.filter_map(matches).take(count(limit)).collect()
-        } else {
-            self.uncleared.range(range).filter_map(matches).take(count(limit)).collect()
         }
     }
 
@@ -297,29 +269,22 @@ impl Table {
         }
         dropped
     }
+}
 
-    pub(super) fn write_audit(&mut self, line: AuditLine) {
-        let Audit { request_id, outcome, .. } = &line.audit;
-        if let Some(request_id) = request_id {
-            let request = (line.key.clone(), Arc::clone(request_id));
-            self.outcomes.entry(request).or_insert(*outcome);
+/// The first events, as many as have no more than so many bytes beyond the first.
+pub(super) fn first_bytes<'e>(events: impl Iterator<Item = &'e Event>, bytes_max: u64) -> Vec<Event> {
+    let mut found: Vec<Event> = Vec::new();
+    let mut bytes_beyond = 0_u64;
+    for event in events {
+        if !found.is_empty() {
+            bytes_beyond = bytes_beyond.saturating_add(event.size() as u64);
+            if bytes_beyond > bytes_max {
+                break;
+            }
         }
-        self.audit.push(line);
+        found.push(event.clone());
     }
-
-    /// What came of an operator's request for this gate when it was first made.
-    pub(super) fn earlier_outcome(
-        &self,
-        key: &GateKey,
-        request_id: &Arc<str>,
-    ) -> Option<Result<u64, OperatorRefusal>> {
-        self.outcomes.get(&(key.clone(), Arc::clone(request_id))).copied()
-    }
-
-    pub(super) fn audit(&self, key: Option<&GateKey>, limit: u32) -> Vec<AuditLine> {
-        let lines = self.audit.iter().rev().filter(|line| key.is_none_or(|key| *key == line.key));
-        lines.take(count(limit)).cloned().collect()
-    }
+    found
 }
 
 fn count_in(totals: &mut Totals, gate: &Gate) {

@@ -15,7 +15,7 @@ use super::{
 };
 use crate::{
     Event, FailureLogError, Headers, Index, StreamName, Timestamp,
-    gate::{ClaimToken, Failure, Gate, OperatorRefusal, ParkCause, StreamRecord},
+    gate::{ClaimToken, Failure, Gate, GateSummary, OperatorRefusal, ParkCause, StreamRecord},
 };
 
 /// A number that is only ever compared with itself keeps all its 64 bits, whatever SQLite takes for a sign.
@@ -264,4 +264,16 @@ pub(super) fn keep_outcome(outcome: Result<u64, OperatorRefusal>) -> Result<Stri
 pub(super) fn outcome(row: &SqliteRow) -> Result<Result<u64, OperatorRefusal>, Trouble> {
     let kept: &str = row.try_get("outcome")?;
     serde_json::from_str(kept).map_err(|error| corrupt(format!("an outcome in the audit: {error}")).into())
+}
+
+/// What an operator found or left behind, as it is kept.
+pub(super) fn keep_summary(summary: Option<GateSummary>) -> Result<Option<String>, FailureLogError> {
+    let kept = summary.as_ref().map(serde_json::to_string).transpose();
+    kept.map_err(|error| unkept("a gate's summary", error))
+}
+
+pub(super) fn summary(row: &SqliteRow, column: &str) -> Result<Option<GateSummary>, Trouble> {
+    let Some(kept) = row.try_get::<Option<&str>, _>(column)? else { return Ok(None) };
+    let summary = serde_json::from_str(kept);
+    summary.map_err(|error| corrupt(format!("`{column}` in the audit: {error}")).into())
 }

@@ -7,6 +7,7 @@ use bytes::Bytes;
 use super::{
     columns::{count, flag, int, maybe_gate, maybe_index, maybe_int, outcome, record, sixteen},
     errors::{Trouble, corrupt},
+    load_conflicts::load_conflicts,
     statement::{Session, Statement},
 };
 use crate::{
@@ -61,6 +62,7 @@ pub(super) async fn load(
     let mut loaded = load_gates(session, consumer_id, requests).await?;
     load_passed(session, settings, requests, &mut loaded).await?;
     load_outcomes(session, consumer_id, requests, &mut loaded).await?;
+    load_conflicts(session, requests, &mut loaded).await?;
     Ok(loaded)
 }
 

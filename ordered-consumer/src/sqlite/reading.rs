@@ -1,19 +1,16 @@
 //! What is only read: events on their way out, gates and the audit for people, totals.
 
-use std::cmp::Ordering;
-
 use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    columns::{bytes, count, event, gate, int, maybe_index, outcome, stream_name, text},
+    columns::{bytes, count, event, int, maybe_index, outcome, stream_name, summary, text},
     errors::{Trouble, corrupt},
     load::{position, position_of},
     statement::Statement,
 };
 use crate::{
-    AuditLine, Event, FailureLogError, GateKey, GateQuery, GatedEntity, Index, StreamName, Timestamp, Totals,
-    gate::{Audit, State},
+    AuditLine, Digest, Event, FailureLogError, GateKey, Index, StreamName, Timestamp, Totals, gate::Audit,
 };
 
 pub(super) fn find_held(
@@ -34,6 +31,30 @@ pub(super) fn find_held(
 
 pub(super) fn held(rows: &[SqliteRow], key: &GateKey) -> Result<Vec<Event>, Trouble> {
     rows.iter().map(|row| event(row, &key.stream, &key.entity)).collect()
+}
+
+pub(super) fn find_conflicts(
+    stream_id: i64,
+    entity: &Bytes,
+    after: Option<(Index, Digest)>,
+    limit: u32,
+    bytes_max: u64,
+) -> Statement {
+    let after = after.map(|(index, digest)| (index.to_be_bytes(), digest.to_bytes()));
+    // An empty index comes before every other.
+    let (index, digest) = after.as_ref().map_or((&[][..], &[][..]), |(index, digest)| (index, digest));
+    Statement::new(include_str!("sql/conflicts.sql"))
+        .int(stream_id)
+        .blob(entity)
+        .blob(index)
+        .blob(digest)
+        .int(i64::from(limit))
+        .int(i64::try_from(bytes_max).unwrap_or(i64::MAX))
+}
+
+pub(super) fn find_original(stream_id: i64, entity: &Bytes, index: Index) -> Statement {
+    let find = Statement::new(include_str!("sql/original.sql"));
+    find.int(stream_id).blob(entity).blob(&index.to_be_bytes())
 }
 
 pub(super) fn find_entities(
@@ -82,75 +103,6 @@ pub(super) fn gated(rows: &[SqliteRow], asked: usize) -> Result<Vec<bool>, Troub
     Ok(gated)
 }
 
-/// Which streams a page of gates is taken from.
-pub(super) enum Part<'a> {
-    /// This one, after this entity.
-    Stream(&'a StreamName, Option<&'a Bytes>),
-    /// All after this one, in the order of their names.
-    StreamsAfter(Option<&'a StreamName>),
-}
-
-/// From where a page of gates must be taken: a part of one stream, then whole streams.
-pub(super) fn parts(query: &GateQuery) -> Vec<Part<'_>> {
-    match (&query.stream, &query.after) {
-        (Some(stream), Some(after)) => match after.stream.cmp(stream) {
-            Ordering::Less => vec![Part::Stream(stream, None)],
-            Ordering::Equal => vec![Part::Stream(stream, Some(&after.entity))],
-            Ordering::Greater => Vec::new(),
-        },
-        (Some(stream), None) => vec![Part::Stream(stream, None)],
-        (None, Some(after)) => {
-            vec![Part::Stream(&after.stream, Some(&after.entity)), Part::StreamsAfter(Some(&after.stream))]
-        }
-        (None, None) => vec![Part::StreamsAfter(None)],
-    }
-}
-
-/// Asks for a page of gates of the query's state.
-pub(super) fn find_gates(consumer_id: i64, state: Option<State>, from: &Part<'_>, limit: usize) -> Statement {
-    // Few gates are parked, and an index has them alone.
-    let parked = matches!(state, Some(State::Parked | State::Paused));
-    let template = match (from, parked) {
-        (Part::Stream(..), false) => include_str!("sql/list_stream.sql"),
-        (Part::Stream(..), true) => include_str!("sql/list_stream_parked.sql"),
-        (Part::StreamsAfter(_), false) => include_str!("sql/list_streams.sql"),
-        (Part::StreamsAfter(_), true) => include_str!("sql/list_streams_parked.sql"),
-    };
-    let statement = page(template, consumer_id, state, limit);
-    match from {
-        Part::Stream(stream, after) => {
-            statement.text(stream.as_str()).blob(after.map_or(&[][..], |after| after))
-        }
-        // No name is empty, so every one of them comes after the empty one.
-        Part::StreamsAfter(after) => statement.text(after.map_or("", StreamName::as_str)),
-    }
-}
-
-/// Asks for one entity's gates, in every stream that the query lets in.
-pub(super) fn find_entity(consumer_id: i64, query: &GateQuery, entity: &Bytes, limit: usize) -> Statement {
-    let after = query.after.as_ref();
-    page(include_str!("sql/list_entity.sql"), consumer_id, query.state, limit)
-        .blob(entity)
-        .text(after.map_or("", |after| after.stream.as_str()))
-        .blob(after.map_or(&[][..], |after| &after.entity))
-        .maybe_text(query.stream.as_ref().map(ToString::to_string))
-}
-
-fn page(template: &'static str, consumer_id: i64, state: Option<State>, limit: usize) -> Statement {
-    Statement::new(template)
-        .int(consumer_id)
-        .maybe_text(state.map(|state| state.as_str().to_owned()))
-        .int(i64::try_from(limit).unwrap_or(i64::MAX))
-}
-
-pub(super) fn gates(rows: &[SqliteRow], now: Timestamp) -> Result<Vec<GatedEntity>, Trouble> {
-    let one = |row| {
-        let key = GateKey { stream: stream_name(row, "stream")?, entity: bytes(row, "entity")? };
-        Ok(GatedEntity { key, gate: gate(row)?, now })
-    };
-    rows.iter().map(one).collect()
-}
-
 pub(super) fn find_audit(consumer_id: i64, key: Option<&GateKey>, limit: u32) -> Statement {
     let statement = match key {
         None => Statement::new(include_str!("sql/audit_latest.sql")).int(consumer_id),
@@ -168,8 +120,20 @@ pub(super) fn audit(rows: &[SqliteRow]) -> Result<Vec<AuditLine>, Trouble> {
 
 fn audit_line(row: &SqliteRow) -> Result<AuditLine, Trouble> {
     /// The words that the protocol and this log write.
-    const ACTIONS: [&str; 10] =
-        ["retry", "park", "skip", "discard", "edit", "pause", "resume", "ignore", "replay", "new stream"];
+    const ACTIONS: [&str; 12] = [
+        "retry",
+        "park",
+        "skip",
+        "discard",
+        "edit",
+        "pause",
+        "resume",
+        "void",
+        "note",
+        "ignore",
+        "replay",
+        "new stream",
+    ];
     let word = text(row, "action")?;
     let action = ACTIONS.into_iter().find(|action| *action == word);
     let request_id: Option<String> = sqlx::Row::try_get(row, "request_id")?;
@@ -180,6 +144,8 @@ fn audit_line(row: &SqliteRow) -> Result<AuditLine, Trouble> {
         why: text(row, "why")?.into(),
         request_id: request_id.map(Into::into),
         outcome: outcome(row)?,
+        before: summary(row, "before")?,
+        after: summary(row, "after")?,
     };
     let key = GateKey { stream: stream_name(row, "stream")?, entity: bytes(row, "entity")? };
     Ok(AuditLine { at: Timestamp::from_micros(int(row, "at")?), key, audit })

@@ -143,6 +143,8 @@ impl Write for Decide {
             why: self.why.as_str().into(),
             request_id: None,
             outcome: Ok(generation),
+            before: None,
+            after: None,
         };
         // The decision is about the stream, and about no one entity of it.
         let key = GateKey { stream: self.stream.clone(), entity: Bytes::new() };

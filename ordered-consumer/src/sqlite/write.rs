@@ -9,6 +9,7 @@ use super::{
     change::Change,
     columns::{
         EVENT_COLUMNS, GATE_COLUMNS, amount, bind_event, bind_gate, event, int, keep_headers, keep_outcome,
+        keep_summary,
     },
     errors::{Trouble, corrupt},
     load::{edit, offered, position, position_of},
@@ -16,7 +17,7 @@ use super::{
     streams::add_stream,
 };
 use crate::{
-    Event, GateKey, Index, Request, StreamName,
+    Digest, Event, GateKey, Index, Request, StreamName,
     gate::{Audit, Gate, Step},
 };
 
@@ -48,7 +49,8 @@ pub(super) async fn write(
     let conflicts = include_str!("sql/insert_conflicts.sql");
     insert_events(session, batch, conflicts, |step| &step.insert_conflicts).await?;
     for effects in &*batch {
-        edit_head(session, effects).await?;
+        edit_head(session, consumer_id, effects).await?;
+        delete_conflicts(session, effects).await?;
     }
     write_changes(session, consumer_id, batch).await?;
     let audits =
@@ -121,15 +123,38 @@ async fn insert_events(
     Ok(())
 }
 
-async fn edit_head(session: &mut Session<'_>, effects: &Effects<'_>) -> Result<(), Trouble> {
+/// Keeps the event as it came before its first edit.
+async fn edit_head(
+    session: &mut Session<'_>,
+    consumer_id: i64,
+    effects: &Effects<'_>,
+) -> Result<(), Trouble> {
     let (Some(index), Some(stream_id)) = (effects.step.edit_head, effects.stream_id) else { return Ok(()) };
     let Some((payload, headers)) = edit(&effects.request.input) else { return Ok(()) };
+    let kept_at = session.now.as_micros();
+    let keep = Statement::new(include_str!("sql/keep_original.sql")).int(consumer_id).int(kept_at);
+    let entity = &effects.request.key.entity;
+    session.execute(keep.int(stream_id).blob(entity).blob(&index.to_be_bytes())).await?;
     let statement = Statement::new(include_str!("sql/edit_event.sql"))
         .maybe_blob(payload.map(AsRef::as_ref))
         .blob(&keep_headers(headers)?)
         .int(stream_id)
         .blob(&effects.request.key.entity)
         .blob(&index.to_be_bytes());
+    session.execute(statement).await?;
+    Ok(())
+}
+
+async fn delete_conflicts(session: &mut Session<'_>, effects: &Effects<'_>) -> Result<(), Trouble> {
+    let (Some((index, digest)), Some(stream_id)) = (effects.step.delete_conflicts, effects.stream_id) else {
+        return Ok(());
+    };
+    let digest = digest.map(Digest::to_bytes);
+    let statement = Statement::new(include_str!("sql/delete_conflicts.sql"))
+        .int(stream_id)
+        .blob(&effects.request.key.entity)
+        .blob(&index.to_be_bytes())
+        .maybe_blob(digest.as_ref().map(<[u8; 16]>::as_slice));
     session.execute(statement).await?;
     Ok(())
 }
@@ -194,7 +219,7 @@ pub(super) async fn write_audit(
     consumer_id: i64,
     lines: impl Iterator<Item = (&GateKey, &Audit)> + Send,
 ) -> Result<(), Trouble> {
-    const WIDTH: usize = 10;
+    const WIDTH: usize = 12;
     let now = session.now.as_micros();
     let lines: Vec<_> = lines.collect();
     for chunk in lines.chunks(Statement::rows_max(WIDTH)) {
@@ -212,6 +237,8 @@ pub(super) async fn write_audit(
                 .text(&audit.why)
                 .maybe_text(audit.request_id.as_ref().map(ToString::to_string))
                 .text(&keep_outcome(audit.outcome)?)
+                .maybe_text(keep_summary(audit.before)?)
+                .maybe_text(keep_summary(audit.after)?)
                 .end_row();
         }
         session.execute(statement.end_rows()).await?;

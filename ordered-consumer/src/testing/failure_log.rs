@@ -12,14 +12,17 @@ mod bench;
 mod entity;
 mod rules;
 
+pub mod audits;
 pub mod batches;
 pub mod claims;
+pub mod conflicts;
 pub mod decisions;
 pub mod guards;
 pub mod holding;
 pub mod limits;
 pub mod lists;
 pub mod operators;
+pub mod queries;
 pub mod relays;
 pub mod runs;
 pub mod separation;

@@ -5,6 +5,7 @@
 
 mod bend;
 mod fault;
+mod look;
 mod mutant;
 mod tamper;
 
@@ -166,4 +167,33 @@ caught! {
     a_log_that_resets_versions: ResetsVersions by a_gate_that_comes_again_has_a_new_version;
     a_log_that_lists_backwards: ListsBackwards by a_list_is_read_page_by_page;
     a_log_that_acts_when_it_is_read: ActsWhenRead by reading_changes_nothing;
+}
+
+caught! {
+    a_log_that_lists_by_a_pattern: ListsByPattern by a_prefix_is_taken_byte_by_byte;
+    a_log_that_ignores_prefixes: IgnoresPrefixes
+        by a_prefix_is_taken_byte_by_byte, a_list_by_prefix_is_read_page_by_page;
+    a_log_that_ignores_ages: IgnoresAges by entities_are_found_by_how_long_they_have_waited;
+    a_log_that_ignores_what_is_the_matter: IgnoresWhatIsTheMatter
+        by entities_are_found_by_what_is_the_matter_with_them;
+    a_log_that_counts_only_the_largest_groups: CountsOnlyTheLargestGroups
+        by counts_are_bounded_and_say_what_they_leave_out;
+    a_log_that_counts_by_name: CountsByName by gates_are_counted_by_what_they_have_in_common;
+    a_log_that_forgets_before_and_after: ForgetsBeforeAndAfter
+        by the_audit_keeps_what_an_operator_found_and_left_behind, a_refused_action_leaves_a_line_with_what_was_there;
+    a_log_that_writes_down_no_refusal: WritesDownNoRefusal
+        by every_action_leaves_a_line_in_the_audit, a_refused_action_leaves_a_line_with_what_was_there;
+    a_log_that_loses_originals: LosesOriginals
+        by an_edit_keeps_the_event_as_it_first_came, the_original_of_a_held_event_outlives_the_audit;
+    a_log_that_keeps_the_last_edit: KeepsTheLastEdit
+        by an_edit_keeps_the_event_as_it_first_came, an_event_that_comes_anew_has_an_original_of_its_own;
+    a_log_that_lets_a_stale_void_through: LetsAStaleVoidThrough by a_void_of_what_is_not_there_is_refused;
+    a_log_that_voids_every_conflict: VoidsEveryConflict
+        by a_voided_conflict_is_gone_and_the_entity_stays_parked, every_conflict_at_an_index_is_voided_together;
+    a_log_that_resumes_on_a_void: ResumesOnAVoid by a_voided_conflict_is_gone_and_the_entity_stays_parked;
+    a_log_that_counts_a_note_as_a_change: CountsANoteAsAChange by a_note_is_written_down_and_changes_nothing;
+    a_log_that_never_drops_the_audit: NeverDropsTheAudit
+        by lines_of_the_audit_are_dropped_when_they_are_old, a_request_is_remembered_for_as_long_as_its_line;
+    a_log_that_drops_the_audit_too_early: DropsTheAuditTooEarly by lines_of_the_audit_are_dropped_when_they_are_old;
+    a_log_that_drops_the_whole_audit: DropsTheWholeAudit by lines_of_the_audit_are_dropped_when_they_are_old;
 }

@@ -9,9 +9,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ordered_consumer::{
-    Answers, AuditLine, Clock, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey,
-    GateQuery, GatedEntity, Index, MemoryFailureLog, ParkCause, Request, StreamDecision, StreamName,
-    TakenGate, Timestamp, Totals,
+    Answers, AuditLine, Clock, ConsumerName, Count, CountBy, Counts, Digest, DueGates, Event, FailureLog,
+    FailureLogError, GateKey, GateQuery, GatedEntity, Index, MemoryFailureLog, ParkCause, Request,
+    StreamDecision, StreamName, TakenGate, Timestamp, Totals,
     gate::{Action, Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -269,7 +269,8 @@ impl FailureLog for Mutant {
         consumer: &ConsumerName,
         query: &GateQuery,
     ) -> Result<Vec<GatedEntity>, FailureLogError> {
-        let mut found = self.inner.list(&self.consumer(consumer), query).await?;
+        let mut found = self.inner.list(&self.consumer(consumer), &self.query(query)).await?;
+        self.like(query, &mut found);
         for entity in &mut found {
             entity.gate.version = self.version(&entity.gate);
             if self.has(Fault::ForgetsWhyItParked) {
@@ -287,6 +288,58 @@ impl FailureLog for Mutant {
         Ok(found)
     }
 
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        let mut counts = self.inner.counts(&self.consumer(consumer), query, by).await?;
+        if self.has(Fault::CountsOnlyTheLargestGroups) {
+            let shown = counts.groups.iter();
+            counts.total = Count {
+                entities: shown.clone().map(|group| group.count.entities).sum(),
+                held_events: shown.map(|group| group.count.held_events).sum(),
+            };
+        }
+        if self.has(Fault::CountsByName) {
+            counts.groups.sort_by(|one, other| one.name.cmp(&other.name));
+        }
+        Ok(counts)
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        let without_end = self.has(Fault::ReadsWithoutEnd);
+        let (limit, bytes_max) = if without_end { (u32::MAX, u64::MAX) } else { (limit, bytes_max) };
+        let consumer = self.consumer(consumer);
+        let found = self.inner.conflicts(&consumer, key, after, limit, bytes_max).await?;
+        Ok(found.iter().map(|event| self.event(event)).collect())
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        if self.has(Fault::KeepsTheLastEdit) {
+            let logged = self.logged(&self.consumer(consumer), key).await;
+            let known = self.inner.original(consumer, key, index).await?;
+            return Ok(known.and(logged.into_iter().find(|event| event.index() == index)));
+        }
+        if self.has(Fault::LosesOriginals) {
+            return Ok(None);
+        }
+        self.inner.original(&self.consumer(consumer), key, index).await
+    }
+
     async fn audit(
         &self,
         consumer: &ConsumerName,
@@ -296,7 +349,28 @@ impl FailureLog for Mutant {
         if self.has(Fault::WritesNoAudit) {
             return Ok(Vec::new());
         }
-        self.inner.audit(&self.consumer(consumer), key, limit).await
+        let mut lines = self.inner.audit(&self.consumer(consumer), key, limit).await?;
+        if self.has(Fault::ForgetsBeforeAndAfter) {
+            lines.iter_mut().for_each(|line| (line.audit.before, line.audit.after) = (None, None));
+        }
+        if self.has(Fault::WritesDownNoRefusal) {
+            lines.retain(|line| line.audit.outcome.is_ok());
+        }
+        Ok(lines)
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        let limit = if self.has(Fault::DropsTheWholeAudit) { u32::MAX } else { limit };
+        let retention = if self.has(Fault::DropsTheAuditTooEarly) { retention / 2 } else { retention };
+        if self.has(Fault::NeverDropsTheAudit) {
+            return Ok(0);
+        }
+        self.inner.drop_audit(&self.consumer(consumer), retention, limit).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

@@ -17,7 +17,7 @@ impl Mutant {
     pub(crate) async fn gate(&self, consumer: &ConsumerName, key: &GateKey) -> Option<Gate> {
         for state in [None, Some(State::Cleared)] {
             let (stream, entity) = (Some(key.stream.clone()), Some(key.entity.clone()));
-            let query = GateQuery { stream, entity, state, after: None, limit: 1 };
+            let query = GateQuery { stream, entity, state, limit: 1, ..GateQuery::default() };
             if let Some(found) = self.inner.list(consumer, &query).await.unwrap().pop() {
                 return Some(found.gate);
             }
@@ -66,7 +66,8 @@ impl Mutant {
     }
 
     fn operation(&self, operation: &mut Operation, gate: &Gate) {
-        if self.has(Fault::LetsAStaleOperatorAct) {
+        let voids = matches!(operation.action, Action::VoidConflict { .. });
+        if self.has(Fault::LetsAStaleOperatorAct) || (voids && self.has(Fault::LetsAStaleVoidThrough)) {
             operation.version = gate.version;
             operation.index = gate.head;
         }
@@ -229,11 +230,36 @@ impl Mutant {
             {
                 reply = Reply::Operated { version: 0 };
             }
+            (Reply::Operated { .. }, Input::Operate(operation))
+                if self.has(Fault::VoidsEveryConflict) || self.has(Fault::ResumesOnAVoid) =>
+            {
+                self.after_a_void(consumer, &request.key, &operation.action).await;
+            }
+            (Reply::Operated { .. }, Input::Operate(Operation { action: Action::Note, .. }))
+                if self.has(Fault::CountsANoteAsAChange) =>
+            {
+                self.act(consumer, &request.key, Action::Park).await;
+            }
             (Reply::Operated { version }, _) if self.has(Fault::ResetsVersions) => *version = 1,
             (reply, Input::Operate(operation)) => self.remember(&request.key, operation, reply),
             _ => {}
         }
         Answer { reply, event }
+    }
+
+    /// Goes further than what was named.
+    async fn after_a_void(&self, consumer: &ConsumerName, key: &GateKey, action: &Action) {
+        if !matches!(action, Action::VoidConflict { .. }) {
+            return;
+        }
+        if self.has(Fault::ResumesOnAVoid) {
+            return self.act(consumer, key, Action::Resume).await;
+        }
+        let kept = self.inner.conflicts(consumer, key, None, u32::MAX, u64::MAX).await.unwrap();
+        for event in kept {
+            let void = Action::VoidConflict { index: event.index(), digest: None };
+            self.act(consumer, key, void).await;
+        }
     }
 
     fn remember(&self, key: &GateKey, operation: &Operation, reply: &Reply) {

@@ -55,7 +55,8 @@ create index gate_tombstone_since on gate (stream_id, since)
     where head is null and parked is null and conflicts = 0;
 
 -- A table with row ids: payloads are appended, and the order of an entity's events is found in the small index alone.
--- `digest` and `bytes` are the original's, also after an edit; `time` is in nanoseconds.
+-- `digest` and `bytes` are the original's, also after an edit; `time` is in nanoseconds. `edited` is 1 after an edit,
+-- and the event as it came is in `original` then.
 create table event (
     event_id integer primary key,
     stream_id integer not null references stream,
@@ -67,7 +68,8 @@ create table event (
     id blob,
     event_type blob,
     headers blob not null,
-    payload blob
+    payload blob,
+    edited integer not null default 0
 ) strict;
 
 create unique index event_key on event (stream_id, entity, idx);
@@ -89,7 +91,8 @@ create table conflict (
 
 create unique index conflict_key on conflict (stream_id, entity, idx, digest);
 
--- Only ever appended to. It names the stream as it was called then. `outcome` is JSON.
+-- Appended to, and dropped when it is old. It names the stream as it was called then. `outcome` is JSON, and so are
+-- `before` and `after`, what an operator found and left behind.
 create table audit (
     audit_id integer primary key,
     consumer_id integer not null references consumer,
@@ -101,10 +104,13 @@ create table audit (
     actor text not null,
     why text not null,
     request_id text,
-    outcome text not null
+    outcome text not null,
+    before text,
+    after text
 ) strict;
 
 create index audit_latest on audit (consumer_id, audit_id);
+create index audit_age on audit (consumer_id, at);
 create index audit_entity on audit (consumer_id, stream, entity, audit_id);
 create unique index audit_request on audit (consumer_id, stream, entity, request_id) where request_id is not null;
 
@@ -115,3 +121,21 @@ create table counter (
 ) strict;
 
 insert into counter (counter_id, next_version) values (1, 1);
+
+-- Events as they came, before an operator edited them for the first time.
+create table original (
+    original_id integer primary key,
+    consumer_id integer not null references consumer,
+    stream_id integer not null references stream,
+    entity blob not null,
+    idx blob not null,
+    kept_at integer not null,
+    time integer,
+    id blob,
+    event_type blob,
+    headers blob not null,
+    payload blob
+) strict;
+
+create unique index original_key on original (stream_id, entity, idx);
+create index original_age on original (consumer_id, kept_at);

@@ -1,1 +1,1 @@
-update event set payload = ?, headers = ? where stream_id = ? and entity = ? and idx = ?
+update event set payload = ?, headers = ?, edited = 1 where stream_id = ? and entity = ? and idx = ?

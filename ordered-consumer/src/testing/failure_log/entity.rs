@@ -140,8 +140,8 @@ impl<'b> Entity<'b> {
             stream: Some(self.key.stream.clone()),
             entity: Some(self.key.entity.clone()),
             state,
-            after: None,
             limit: 2,
+            ..GateQuery::default()
         };
         let mut found = Vec::new();
         for state in [None, Some(State::Cleared)] {

@@ -19,9 +19,11 @@ fn edit(payload: &'static str) -> Action {
     Action::Edit { payload: Some(Bytes::from_static(payload.as_bytes())), headers }
 }
 
-fn every_action() -> [Action; 7] {
+fn every_action() -> [Action; 9] {
     let discard = Action::DiscardThrough(Index::new(2));
-    [Action::Retry, Action::Park, Action::Skip, discard, edit("new"), Action::Pause, Action::Resume]
+    let void = Action::VoidConflict { index: Index::new(2), digest: None };
+    let (park, pause, resume) = (Action::Park, Action::Pause, Action::Resume);
+    [Action::Retry, park, Action::Skip, discard, edit("new"), pause, resume, void, Action::Note]
 }
 
 /// Whoever has not seen what the gate is now decides about something else.
@@ -273,8 +275,10 @@ pub async fn the_audit_knows_every_action(bench: &Bench) {
     for (number, action) in every_action().into_iter().enumerate() {
         let entity = bench.entity(format!("e{number}"));
         entity.fill(&[1, 2]).await;
+        entity.arrive_as(entity.impostor(2)).await;
         entity.operated(Action::Park).await;
-        let index = if matches!(action, Action::DiscardThrough(_)) { 2 } else { 1 };
+        let second = matches!(action, Action::DiscardThrough(_) | Action::VoidConflict { .. });
+        let index = if second { 2 } else { 1 };
         let request_id: Option<Arc<str>> = Some(Arc::from(format!("request {number}")));
         let operation = entity.operation(action.clone()).await;
         let reply = entity.operate_as(Operation { request_id: request_id.clone(), ..operation }).await;

@@ -27,8 +27,16 @@ pub struct Calls {
     pub drop_tombstones: u64,
     /// Calls of `list`.
     pub list: u64,
+    /// Calls of `counts`.
+    pub counts: u64,
+    /// Calls of `conflicts`.
+    pub conflicts: u64,
+    /// Calls of `original`.
+    pub original: u64,
     /// Calls of `audit`.
     pub audit: u64,
+    /// Calls of `drop_audit`.
+    pub drop_audit: u64,
     /// Calls of `totals`.
     pub totals: u64,
 }
@@ -46,7 +54,11 @@ pub(super) enum Method {
     WhichGated,
     DropTombstones,
     List,
+    Counts,
+    Conflicts,
+    Original,
     Audit,
+    DropAudit,
     Totals,
 }
 
@@ -55,9 +67,10 @@ impl Method {
     pub(super) const fn writes(self) -> bool {
         match self {
             Self::Apply | Self::TakeDue | Self::TakeOver | Self::Settle => true,
-            Self::DecideStream | Self::DropTombstones => true,
+            Self::DecideStream | Self::DropTombstones | Self::DropAudit => true,
             Self::HeldEvents | Self::Stream | Self::GatedEntities | Self::WhichGated => false,
-            Self::List | Self::Audit | Self::Totals => false,
+            Self::List | Self::Counts | Self::Conflicts | Self::Original => false,
+            Self::Audit | Self::Totals => false,
         }
     }
 }
@@ -77,7 +90,11 @@ impl Calls {
             + self.which_gated
             + self.drop_tombstones
             + self.list
+            + self.counts
+            + self.conflicts
+            + self.original
             + self.audit
+            + self.drop_audit
             + self.totals
     }
 
@@ -94,7 +111,11 @@ impl Calls {
             Method::WhichGated => &mut self.which_gated,
             Method::DropTombstones => &mut self.drop_tombstones,
             Method::List => &mut self.list,
+            Method::Counts => &mut self.counts,
+            Method::Conflicts => &mut self.conflicts,
+            Method::Original => &mut self.original,
             Method::Audit => &mut self.audit,
+            Method::DropAudit => &mut self.drop_audit,
             Method::Totals => &mut self.totals,
         };
         *calls += 1;

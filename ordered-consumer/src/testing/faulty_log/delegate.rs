@@ -7,8 +7,8 @@ use bytes::Bytes;
 
 use super::{FaultyFailureLog, calls::Method};
 use crate::{
-    Answers, AuditLine, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, GateQuery,
-    GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
+    Answers, AuditLine, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog, FailureLogError,
+    GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -130,6 +130,35 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         self.through(Method::List, 0, || self.log.list(consumer, query)).await
     }
 
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        self.through(Method::Counts, 0, self.log.counts(consumer, query, by)).await
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        self.through(Method::Conflicts, 0, self.log.conflicts(consumer, key, after, limit, bytes_max)).await
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        self.through(Method::Original, 0, self.log.original(consumer, key, index)).await
+    }
+
     async fn audit(
         &self,
         consumer: &ConsumerName,
@@ -137,6 +166,15 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError> {
         self.through(Method::Audit, 0, || self.log.audit(consumer, key, limit)).await
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        self.through(Method::DropAudit, 0, self.log.drop_audit(consumer, retention, limit)).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

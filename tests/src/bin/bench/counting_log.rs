@@ -11,8 +11,9 @@ use std::{
 use async_trait::async_trait;
 use bytes::Bytes;
 use ordered_consumer::{
-    Answers, AuditLine, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, GateQuery,
-    GatedEntity, Index, MemoryFailureLog, Request, StreamDecision, StreamName, Timestamp, Totals,
+    Answers, AuditLine, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog, FailureLogError,
+    GateKey, GateQuery, GatedEntity, Index, MemoryFailureLog, Request, StreamDecision, StreamName, Timestamp,
+    Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -158,6 +159,35 @@ impl FailureLog for CountingLog {
         self.inner.list(consumer, query).await
     }
 
+    async fn counts(
+        &self,
+        consumer: &ConsumerName,
+        query: &GateQuery,
+        by: CountBy,
+    ) -> Result<Counts, FailureLogError> {
+        self.inner.counts(consumer, query, by).await
+    }
+
+    async fn conflicts(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+        bytes_max: u64,
+    ) -> Result<Vec<Event>, FailureLogError> {
+        self.inner.conflicts(consumer, key, after, limit, bytes_max).await
+    }
+
+    async fn original(
+        &self,
+        consumer: &ConsumerName,
+        key: &GateKey,
+        index: Index,
+    ) -> Result<Option<Event>, FailureLogError> {
+        self.inner.original(consumer, key, index).await
+    }
+
     async fn audit(
         &self,
         consumer: &ConsumerName,
@@ -165,6 +195,15 @@ impl FailureLog for CountingLog {
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError> {
         self.inner.audit(consumer, key, limit).await
+    }
+
+    async fn drop_audit(
+        &self,
+        consumer: &ConsumerName,
+        retention: Duration,
+        limit: u32,
+    ) -> Result<u64, FailureLogError> {
+        self.inner.drop_audit(consumer, retention, limit).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {

@@ -1,0 +1,2 @@
+order by s.name, g.entity
+limit ?3
