@@ -5,6 +5,7 @@ pub mod delaying_proxy;
 pub mod keeper;
 pub mod latch;
 pub mod order;
+pub mod processes;
 pub mod recorder;
 pub mod running;
 pub mod scripted;

@@ -136,7 +136,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         query: &GateQuery,
         by: CountBy,
     ) -> Result<Counts, FailureLogError> {
-        self.through(Method::Counts, 0, self.log.counts(consumer, query, by)).await
+        self.through(Method::Counts, 0, || self.log.counts(consumer, query, by)).await
     }
 
     async fn conflicts(
@@ -147,7 +147,8 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         limit: u32,
         bytes_max: u64,
     ) -> Result<Vec<Event>, FailureLogError> {
-        self.through(Method::Conflicts, 0, self.log.conflicts(consumer, key, after, limit, bytes_max)).await
+        self.through(Method::Conflicts, 0, || self.log.conflicts(consumer, key, after, limit, bytes_max))
+            .await
     }
 
     async fn original(
@@ -156,7 +157,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         key: &GateKey,
         index: Index,
     ) -> Result<Option<Event>, FailureLogError> {
-        self.through(Method::Original, 0, self.log.original(consumer, key, index)).await
+        self.through(Method::Original, 0, || self.log.original(consumer, key, index)).await
     }
 
     async fn audit(
@@ -174,7 +175,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         retention: Duration,
         limit: u32,
     ) -> Result<u64, FailureLogError> {
-        self.through(Method::DropAudit, 0, self.log.drop_audit(consumer, retention, limit)).await
+        self.through(Method::DropAudit, 0, || self.log.drop_audit(consumer, retention, limit)).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
