@@ -22,7 +22,8 @@
 //!
 //! * Your handlers: [`Handler`], [`json`], [`HandlerError`], [`RetryPolicy`].
 //! * The consumer: [`OrderedConsumer`], [`Limits`], [`Timeouts`], [`Operator`].
-//! * Stores: [`FailureLog`], [`MemoryFailureLog`], `SqliteFailureLog` (feature `sqlite`, on by default).
+//! * Stores: [`FailureLog`], [`MemoryFailureLog`], `SqliteFailureLog` (feature `sqlite`, on by default),
+//!   `PostgresFailureLog` (feature `postgres`; `tls` for encrypted connections).
 //! * Brokers: [`EventSource`], [`EventPublisher`], [`in_memory_broker`] to test with.
 //! * The protocol: [`gate`], pure functions that every store applies.
 //! * For tests: `testing` (feature `testing`): a harness for handlers, conformance suites for stores and adapters.
@@ -53,6 +54,8 @@ mod memory;
 mod names;
 mod operator;
 mod outcome;
+#[cfg(feature = "postgres")]
+mod postgres;
 mod process;
 mod process_error;
 mod publisher;
@@ -62,6 +65,8 @@ mod retry_policy_display;
 mod retry_schedule;
 mod run_error;
 mod source;
+#[cfg(feature = "postgres")]
+mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod stats;
@@ -95,6 +100,8 @@ pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
 pub use operator::{Inspection, Operator, OperatorError};
 pub use outcome::Outcome;
+#[cfg(feature = "postgres")]
+pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};
 pub use process_error::{EventPlace, LimitReached, ProcessError};
 pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;

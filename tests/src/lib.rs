@@ -6,6 +6,8 @@ pub mod keeper;
 pub mod latch;
 pub mod order;
 pub mod processes;
+#[cfg(feature = "services")]
+pub mod postgres;
 pub mod recorder;
 pub mod running;
 pub mod scripted;

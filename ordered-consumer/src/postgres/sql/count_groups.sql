@@ -1,0 +1,3 @@
+group by 1
+order by entities desc, name nulls first
+limit $3

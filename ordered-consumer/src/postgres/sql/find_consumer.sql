@@ -1,0 +1,1 @@
+select consumer_id from consumer where name = $1

@@ -1,0 +1,1 @@
+and g.parked is not null

@@ -1,0 +1,6 @@
+select
+    count(*) filter (where head is not null or parked is not null) as gated_entities,
+    count(*) filter (where parked is not null) as parked_entities,
+    coalesce(sum(held_events), 0)::bigint as held_events,
+    coalesce(sum(held_bytes), 0)::bigint as held_bytes
+from gate where consumer_id = $1
