@@ -5,9 +5,11 @@ pub mod delaying_proxy;
 pub mod keeper;
 pub mod latch;
 pub mod order;
-pub mod processes;
 #[cfg(feature = "services")]
 pub mod postgres;
+#[cfg(feature = "services")]
+pub mod postgres_store;
+pub mod processes;
 pub mod recorder;
 pub mod running;
 pub mod scripted;

@@ -3,7 +3,10 @@
 use std::{path::PathBuf, sync::Arc};
 
 use async_trait::async_trait;
-use ordered_consumer::{Clock, FailureLog, MemoryFailureLog, SqliteFailureLog, testing::FaultyFailureLog};
+use ordered_consumer::{
+    Clock, FailureLog, MemoryFailureLog, SqliteFailureLog,
+    testing::{Cuts, FaultyFailureLog},
+};
 use tempfile::TempDir;
 
 /// One store, which is gone with this. Made anew for every round of a sweep.
@@ -26,32 +29,42 @@ pub trait Store: Send + Sync {
 #[derive(Clone, Debug)]
 pub struct Stores {
     kind: Kind,
-    clock: Clock,
+    /// The store's own, unless a test brings one.
+    clock: Option<Clock>,
 }
 
 #[derive(Clone, Copy, Debug)]
 enum Kind {
     Memory,
     Sqlite,
+    #[cfg(feature = "services")]
+    Postgres,
 }
 
 impl Stores {
     /// The failure log in memory, whose time is tokio's.
     #[must_use]
     pub fn memory() -> Self {
-        Self { kind: Kind::Memory, clock: Clock::tokio() }
+        Self { kind: Kind::Memory, clock: None }
     }
 
     /// SQLite, in a file of its own for each store.
     #[must_use]
     pub fn sqlite() -> Self {
-        Self { kind: Kind::Sqlite, clock: Clock::system() }
+        Self { kind: Kind::Sqlite, clock: None }
+    }
+
+    /// PostgreSQL, in a schema of its own for each store, behind a proxy that makes it slow.
+    #[cfg(feature = "services")]
+    #[must_use]
+    pub fn postgres() -> Self {
+        Self { kind: Kind::Postgres, clock: None }
     }
 
     /// The same, with another clock.
     #[must_use]
     pub fn with_clock(&self, clock: &Clock) -> Self {
-        Self { clock: clock.clone(), ..self.clone() }
+        Self { clock: Some(clock.clone()), ..self.clone() }
     }
 
     /// Whether its writes are made by another thread or process, so that it waits by itself.
@@ -60,6 +73,20 @@ impl Stores {
         match self.kind {
             Kind::Memory => false,
             Kind::Sqlite => true,
+            #[cfg(feature = "services")]
+            Kind::Postgres => true,
+        }
+    }
+
+    /// Where to cut what is polled eagerly: a store that waits by itself is pending thousands of times.
+    #[must_use]
+    pub fn eager_cuts(&self) -> Cuts {
+        match self.kind {
+            Kind::Memory => Cuts::Every,
+            Kind::Sqlite => Cuts::Widening,
+            // Each round makes a schema, and migrates it.
+            #[cfg(feature = "services")]
+            Kind::Postgres => Cuts::Sparse,
         }
     }
 
@@ -70,23 +97,29 @@ impl Stores {
         clippy::missing_panics_doc,
         reason = "without a directory there is no test"
     )]
-    pub fn make(&self) -> Box<dyn Store> {
+    pub async fn make(&self) -> Box<dyn Store> {
         match self.kind {
-            Kind::Memory => Box::new(InMemory(MemoryFailureLog::new().with_clock(self.clock.clone()))),
+            Kind::Memory => {
+                let clock = self.clock.clone().unwrap_or_else(Clock::tokio);
+                Box::new(InMemory(MemoryFailureLog::new().with_clock(clock)))
+            }
             Kind::Sqlite => {
                 // A sweep opens hundreds of files, and asks nothing that only a disk can answer.
                 let in_memory = std::path::Path::new("/dev/shm");
                 let directory =
                     if in_memory.is_dir() { tempfile::tempdir_in(in_memory) } else { tempfile::tempdir() };
                 let directory = directory.expect("a directory for the file");
-                Box::new(InFile { directory, clock: self.clock.clone() })
+                let clock = self.clock.clone().unwrap_or_else(Clock::system);
+                Box::new(InFile { directory, clock })
             }
+            #[cfg(feature = "services")]
+            Kind::Postgres => Box::new(crate::postgres_store::InServer::start(self.clock.clone()).await),
         }
     }
 }
 
 /// A log behind a wrapper that has each call wait, twice before it is made and twice after.
-fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
+pub(crate) fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
     slow(log, 2)
 }
 
@@ -156,6 +189,14 @@ macro_rules! on_every_store {
             $(#[tokio::test]
             async fn $name() {
                 super::$name($crate::store::Stores::sqlite()).await;
+            })+
+        }
+
+        #[cfg(feature = "services")]
+        mod postgres {
+            $(#[tokio::test]
+            async fn $name() {
+                super::$name($crate::store::Stores::postgres()).await;
             })+
         }
     };

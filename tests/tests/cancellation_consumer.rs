@@ -67,12 +67,6 @@ fn quick(handler: &Scripted, log: Arc<dyn FailureLog>) -> Arc<OrderedConsumer<Sc
     Arc::new(consumer(handler, log).with_retry_policy(at_once().attempts_max(1_000)).with_timeouts(soon()))
 }
 
-/// Writes are made by a task of the consumer's, for which a call waits once. Polled eagerly, it is dropped at every step
-/// of that task; and now and then where the store has a thread of its own, too.
-fn eager_cuts(stores: &Stores) -> Cuts {
-    if stores.waits_by_itself() { Cuts::Widening } else { Cuts::Every }
-}
-
 fn acknowledged(outcome: &Outcome) -> bool {
     matches!(
         outcome,
@@ -106,8 +100,8 @@ async fn everything_is_handled(store: &dyn Store, handler: &Scripted, cut: &CutA
 
 async fn a_call_to_process(stores: Stores) {
     for dropped in [0, 1] {
-        sweep(eager_cuts(&stores), 8, async |cut| {
-            let (store, handler) = (stores.make(), handler());
+        sweep(stores.eager_cuts(), 8, async |cut| {
+            let (store, handler) = (stores.make().await, handler());
             let consumer = quick(&handler, store.slow_handle().await);
             for index in 0..TEXTS.len() {
                 let told = if index == dropped {
@@ -128,8 +122,8 @@ async fn a_call_to_process(stores: Stores) {
 }
 
 async fn a_call_to_process_batch(stores: Stores) {
-    sweep(eager_cuts(&stores), 8, async |cut| {
-        let (store, handler) = (stores.make(), handler());
+    sweep(stores.eager_cuts(), 8, async |cut| {
+        let (store, handler) = (stores.make().await, handler());
         let consumer = quick(&handler, store.slow_handle().await);
         let batch = || (0..TEXTS.len()).map(|index| Delivery::from(event(index))).collect::<Vec<_>>();
         if cut.cut(polled_eagerly(consumer.process_batch(batch()))).await.is_none() {
@@ -166,7 +160,7 @@ async fn handled_under(guard: &StreamGuard<Scripted>) {
 
 async fn a_takeover(stores: Stores) {
     sweep(Cuts::Every, 8, async |cut| {
-        let (store, handler) = (stores.make(), handler());
+        let (store, handler) = (stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let guard = cut.cut(take(&consumer)).await;
         let guard = match guard {
@@ -185,8 +179,8 @@ async fn a_takeover(stores: Stores) {
 async fn a_guards_process(stores: Stores) {
     for dropped in [0, 1] {
         // The second event is asked about, the first costs one write when its handler has failed.
-        sweep(eager_cuts(&stores), 5, async |cut| {
-            let (store, handler) = (stores.make(), handler());
+        sweep(stores.eager_cuts(), 5, async |cut| {
+            let (store, handler) = (stores.make().await, handler());
             let consumer = quick(&handler, store.slow_handle().await);
             let guard = take(&consumer).await;
             for index in 0..TEXTS.len() {
@@ -208,7 +202,7 @@ async fn a_guards_process(stores: Stores) {
 
 async fn a_guards_release(stores: Stores) {
     sweep(Cuts::Every, 4, async |cut| {
-        let (store, handler) = (stores.make(), handler());
+        let (store, handler) = (stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let guard = take(&consumer).await;
         handled_under(&guard).await;
@@ -229,7 +223,7 @@ async fn a_guards_release(stores: Stores) {
 /// A dropped run has died with its process: the next member of the group goes on.
 async fn a_run(stores: Stores) {
     sweep(Cuts::Widening, 10, async |cut| {
-        let (world, store, handler) = (World::with(&TEXTS), stores.make(), handler());
+        let (world, store, handler) = (World::with(&TEXTS), stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let stopped = AtomicBool::new(false);
         let done = until(|| order::missing(&world.sent(), &handler.runs.runs()).is_empty());
@@ -250,7 +244,7 @@ async fn a_run(stores: Stores) {
 /// As above, from the moment when it is told to stop in the middle of things.
 async fn a_run_that_is_being_shut_down(stores: Stores) {
     sweep(Cuts::Widening, 3, async |cut| {
-        let (world, store, handler) = (World::with(&TEXTS), stores.make(), handler());
+        let (world, store, handler) = (World::with(&TEXTS), stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let (stop, told) = tokio::sync::oneshot::channel::<()>();
         let mut run = Box::pin(consumer.run_until(world.source(), async {
@@ -294,7 +288,7 @@ async fn goes_on(world: &World, store: &dyn Store, handler: &Scripted, cut: &Cut
 
 async fn a_run_of_retries_alone(stores: Stores) {
     sweep(Cuts::Widening, 10, async |cut| {
-        let (store, handler) = (stores.make(), handler());
+        let (store, handler) = (stores.make().await, handler());
         let before = quick(&handler, store.fresh_handle().await);
         for index in 0..TEXTS.len() {
             assert!(acknowledged(&before.process(event(index)).await.unwrap()));

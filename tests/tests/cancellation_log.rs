@@ -159,7 +159,7 @@ async fn dropped_everywhere(stores: Stores, changes: bool, call: Call) {
 async fn dropped_everywhere_in(view: View, stores: Stores, changes: bool, call: Call) {
     let clock = || Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
     let now = clock();
-    let reference = stores.with_clock(&now).make();
+    let reference = stores.with_clock(&now).make().await;
     let log = reference.fresh_handle().await;
     prepare(&*log, &now).await;
     let before = seen(&*log, view).await;
@@ -170,7 +170,7 @@ async fn dropped_everywhere_in(view: View, stores: Stores, changes: bool, call: 
     assert_eq!(seen(&*log, view).await, after, "made twice, it changes nothing more");
     let round = async |cut: &ordered_consumer::testing::CutAt, eagerly: bool| {
         let now = clock();
-        let store = stores.with_clock(&now).make();
+        let store = stores.with_clock(&now).make().await;
         prepare(&*store.fresh_handle().await, &now).await;
         let log = store.waiting_handle().await;
         if eagerly {
@@ -194,7 +194,7 @@ async fn dropped_everywhere_in(view: View, stores: Stores, changes: bool, call: 
     let cuts_min = if stores.waits_by_itself() { 5 } else { 4 };
     sweep(Cuts::Every, cuts_min, async |cut| round(cut, false).await).await;
     if stores.waits_by_itself() && changes {
-        sweep(Cuts::Widening, 8, async |cut| round(cut, true).await).await;
+        sweep(stores.eager_cuts(), 6, async |cut| round(cut, true).await).await;
     }
 }
 

@@ -64,16 +64,15 @@ type Action = for<'o> fn(&'o Operator, &'o GatedEntity) -> BoxFuture<'o, ()>;
 
 async fn dropped_everywhere(stores: Stores, action: Action) {
     let clock = || Clock::manual(Timestamp::from_micros(1_700_000_000_000_000));
-    let reference = stores.with_clock(&clock()).make();
+    let reference = stores.with_clock(&clock()).make().await;
     let log = reference.fresh_handle().await;
     prepare(Arc::clone(&log)).await;
     let before = seen(&*log).await;
     let ann = operator(Arc::clone(&log));
     action(&ann, &look(&ann).await).await;
     let after = seen(&*log).await;
-    let cuts = if stores.waits_by_itself() { Cuts::Widening } else { Cuts::Every };
-    sweep(cuts, 4, async |cut| {
-        let store = stores.with_clock(&clock()).make();
+    sweep(stores.eager_cuts(), 4, async |cut| {
+        let store = stores.with_clock(&clock()).make().await;
         prepare(store.fresh_handle().await).await;
         let ann = operator(store.waiting_handle().await);
         let seen_first = look(&ann).await;
@@ -138,7 +137,7 @@ async fn deciding_about_a_stream(stores: Stores) {
 
 async fn every_question(stores: Stores) {
     let key = || GateKey { stream: stream(), entity: "a".into() };
-    let store = stores.make();
+    let store = stores.make().await;
     prepare(store.fresh_handle().await).await;
     let before = seen(&*store.fresh_handle().await).await;
     let ann = operator(store.waiting_handle().await);

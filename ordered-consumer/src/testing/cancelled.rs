@@ -66,6 +66,8 @@ pub enum Cuts {
     /// At each of the first eight, then ever more sparsely, always by an eighth of the way: for what is polled eagerly,
     /// and pending many thousand times.
     Widening,
+    /// As `Widening`, by half of the way each time: where a round takes long.
+    Sparse,
 }
 
 impl Cuts {
@@ -73,6 +75,7 @@ impl Cuts {
         match self {
             Self::Every => n + 1,
             Self::Widening => n + 1 + n / 8,
+            Self::Sparse => n + 1 + n / 2,
         }
     }
 }

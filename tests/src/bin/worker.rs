@@ -1,7 +1,7 @@
 //! One process of the tests over several processes: it consumes, or only retries, until its standard input ends.
 //!
-//! `worker ROLE NUMBER DIRECTORY STORE SEED`, where the role is `owned`, `queue` or `relay`, and the store the address of
-//! a failure log.
+//! `worker ROLE NUMBER DIRECTORY STORE SEED`, where the role is `owned`, `queue` or `relay`, and the store is `sqlite:PATH`
+//! or, with the feature `services`, `SCHEMA:postgres://…`.
 
 use std::{
     io::Read,
@@ -16,8 +16,8 @@ use std::{
 
 use anyhow::{Context, bail};
 use ordered_consumer::{
-    Event, FailureLog, Handler, HandlerError, Limits, OrderedConsumer, RetryPolicy, SqliteFailureLog,
-    Timeouts,
+    Event, FailureLog, Handler, HandlerError, Limits, OrderedConsumer, RetryPolicy, RunError,
+    SqliteFailureLog, Timeouts,
 };
 use ordered_consumer_tests::processes::{
     file_queue,
@@ -90,6 +90,11 @@ impl Handler for Recorded {
 async fn open(store: &str) -> anyhow::Result<Arc<dyn FailureLog>> {
     match store.split_once(':') {
         Some(("sqlite", _)) => Ok(Arc::new(SqliteFailureLog::connect(store).await?)),
+        #[cfg(feature = "services")]
+        Some((schema, url)) if url.starts_with("postgres:") => {
+            let log = ordered_consumer::PostgresFailureLog::builder(url).schema(schema).connect().await?;
+            Ok(Arc::new(log))
+        }
         _ => bail!("no failure log has the address {store}"),
     }
 }
@@ -155,25 +160,49 @@ async fn run() -> anyhow::Result<()> {
     let recording = Arc::new(Recording::open(&files.recording())?);
     let handler =
         Recorded { recording, process, runs: Arc::default(), seed: seed.parse().context("a seed")? };
-    let consumer = consumer(handler, open(store).await?);
+    let mut tries = 0;
+    let log = loop {
+        match open(store).await {
+            Ok(log) => break log,
+            // The store may be away at this moment.
+            Err(_) if tries < 100 => tries += 1,
+            Err(error) => return Err(error),
+        }
+        tokio::time::sleep(Duration::from_millis(100)).await;
+    };
+    let consumer = consumer(handler, log);
     let (tell, told) = watch::channel(false);
     std::thread::spawn(move || {
         // Whatever it says, its end is what counts.
         let _ = std::io::stdin().read_to_end(&mut Vec::new());
         tell.send_replace(true);
     });
-    match role.as_str() {
-        "owned" => consumer.run_until(FileSource::join(files, process), stopped(told)).await?,
-        "relay" => consumer.run_retries_until(stopped(told)).await?,
-        "queue" => {
-            let retries = consumer.run_retries_until(stopped(told.clone()));
-            let (retried, fed) = tokio::join!(retries, feed(&consumer, &files, process, &told));
-            retried?;
-            fed?;
+    loop {
+        let ended = match role.as_str() {
+            "owned" => {
+                consumer.run_until(FileSource::join(files.clone(), process), stopped(told.clone())).await
+            }
+            "relay" => consumer.run_retries_until(stopped(told.clone())).await,
+            "queue" => {
+                let mut retries = std::pin::pin!(consumer.run_retries_until(stopped(told.clone())));
+                tokio::select! {
+                    retried = &mut retries => retried,
+                    fed = feed(&consumer, &files, process, &told) => {
+                        fed?;
+                        retries.await
+                    }
+                }
+            }
+            other => bail!("no role is called {other}"),
+        };
+        match ended {
+            // It does not begin while the failure log is away; whoever supervises it starts it again.
+            Err(RunError::FailureLog { .. }) if !*told.borrow() => {
+                tokio::time::sleep(Duration::from_millis(100)).await;
+            }
+            ended => return Ok(ended?),
         }
-        other => bail!("no role is called {other}"),
     }
-    Ok(())
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]

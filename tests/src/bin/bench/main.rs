@@ -4,7 +4,6 @@
 //! its target is printed, too.
 
 mod arms;
-mod counting_log;
 mod drain;
 mod hold;
 mod hot_entity;
