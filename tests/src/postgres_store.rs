@@ -8,7 +8,7 @@ use ordered_consumer::{Clock, FailureLog, PostgresFailureLog};
 use crate::{
     delaying_proxy::DelayingProxy,
     postgres::{TestSchema, url},
-    store::{Store, waiting},
+    store::{Store, slow},
 };
 
 /// A schema of its own, and a proxy in front of its server.
@@ -55,8 +55,8 @@ impl Store for InServer {
         // Made at full speed, and slow from then on.
         self.proxy.delay(64 * 1024, Duration::ZERO);
         let log = self.connect(&format!("{before}@{}/{database}", self.proxy.address())).await;
-        self.proxy.delay(48, Duration::from_micros(50));
-        waiting(log)
+        self.proxy.delay(256, Duration::from_micros(50));
+        slow(log, 1)
     }
 
     async fn fresh_handle(&self) -> Arc<dyn FailureLog> {

@@ -90,6 +90,16 @@ impl Stores {
         }
     }
 
+    /// Where to cut what waits by itself a hundred times, as a whole run does.
+    #[must_use]
+    pub fn wide_cuts(&self) -> Cuts {
+        match self.kind {
+            Kind::Memory | Kind::Sqlite => Cuts::Widening,
+            #[cfg(feature = "services")]
+            Kind::Postgres => Cuts::Sparse,
+        }
+    }
+
     /// A new and empty store.
     #[must_use]
     #[expect(
@@ -119,11 +129,11 @@ impl Stores {
 }
 
 /// A log behind a wrapper that has each call wait, twice before it is made and twice after.
-pub(crate) fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
+fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
     slow(log, 2)
 }
 
-fn slow(log: impl FailureLog, pending: u32) -> Arc<dyn FailureLog> {
+pub(crate) fn slow(log: impl FailureLog, pending: u32) -> Arc<dyn FailureLog> {
     let log = FaultyFailureLog::new(log);
     log.slow(pending, pending);
     Arc::new(log)

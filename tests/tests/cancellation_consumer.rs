@@ -159,7 +159,7 @@ async fn handled_under(guard: &StreamGuard<Scripted>) {
 }
 
 async fn a_takeover(stores: Stores) {
-    sweep(Cuts::Every, 8, async |cut| {
+    sweep(Cuts::Every, 6, async |cut| {
         let (store, handler) = (stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let guard = cut.cut(take(&consumer)).await;
@@ -201,7 +201,7 @@ async fn a_guards_process(stores: Stores) {
 }
 
 async fn a_guards_release(stores: Stores) {
-    sweep(Cuts::Every, 4, async |cut| {
+    sweep(Cuts::Every, 3, async |cut| {
         let (store, handler) = (stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let guard = take(&consumer).await;
@@ -222,7 +222,7 @@ async fn a_guards_release(stores: Stores) {
 
 /// A dropped run has died with its process: the next member of the group goes on.
 async fn a_run(stores: Stores) {
-    sweep(Cuts::Widening, 10, async |cut| {
+    sweep(stores.wide_cuts(), 6, async |cut| {
         let (world, store, handler) = (World::with(&TEXTS), stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let stopped = AtomicBool::new(false);
@@ -243,7 +243,7 @@ async fn a_run(stores: Stores) {
 
 /// As above, from the moment when it is told to stop in the middle of things.
 async fn a_run_that_is_being_shut_down(stores: Stores) {
-    sweep(Cuts::Widening, 3, async |cut| {
+    sweep(stores.wide_cuts(), 2, async |cut| {
         let (world, store, handler) = (World::with(&TEXTS), stores.make().await, handler());
         let consumer = quick(&handler, store.waiting_handle().await);
         let (stop, told) = tokio::sync::oneshot::channel::<()>();
@@ -287,7 +287,7 @@ async fn goes_on(world: &World, store: &dyn Store, handler: &Scripted, cut: &Cut
 }
 
 async fn a_run_of_retries_alone(stores: Stores) {
-    sweep(Cuts::Widening, 10, async |cut| {
+    sweep(stores.wide_cuts(), 6, async |cut| {
         let (store, handler) = (stores.make().await, handler());
         let before = quick(&handler, store.fresh_handle().await);
         for index in 0..TEXTS.len() {

@@ -190,8 +190,8 @@ async fn dropped_everywhere_in(view: View, stores: Stores, changes: bool, call: 
         call(&*log).await;
         assert_eq!(seen(&*log, view).await, after);
     };
-    // Twice before the call, once or more in it if it waits by itself, and twice after it.
-    let cuts_min = if stores.waits_by_itself() { 5 } else { 4 };
+    // Before the call and after it, and in it if it waits by itself.
+    let cuts_min = if stores.waits_by_itself() { 3 } else { 4 };
     sweep(Cuts::Every, cuts_min, async |cut| round(cut, false).await).await;
     if stores.waits_by_itself() && changes {
         sweep(stores.eager_cuts(), 6, async |cut| round(cut, true).await).await;

@@ -152,7 +152,7 @@ async fn while_the_log_is_away_nothing_of_a_shared_stream_runs_and_each_call_is_
     log.stall();
     let error = consumer.process(event(1, "a1")).await.unwrap_err();
     assert!(error.to_string().contains("event 1 of stream orders/0"), "{error}");
-    for outcome in consumer.process_batch(batch(&[(1, "a1"), (2, "b1")])).await {
+    for outcome in consumer.process_batch(vec![event(1, "a1").into(), event(2, "b1").into()]).await {
         assert!(matches!(outcome, Err(ProcessError::FailureLog { .. })), "{outcome:?}");
     }
     assert_eq!(handler.runs.runs().len(), 0);

@@ -8,8 +8,10 @@ use std::{
     task::Poll,
 };
 
-/// Where a sweep gives up: a future that has been pending so often will never be ready.
-const PENDINGS_MAX: usize = 100_000;
+/// Where a sweep gives up: after so many rounds the future will never be ready.
+const ROUNDS_MAX: usize = 100_000;
+/// The same, of what is polled eagerly and cut ever more sparsely.
+const ROUNDS_SPARSE_MAX: usize = 250;
 
 /// Polls a future until it has been pending `n` times, and drops it there: none. With zero it is dropped before it was
 /// ever polled. A future that is ready before gives its output.
@@ -74,8 +76,15 @@ impl Cuts {
     const fn after(self, n: usize) -> usize {
         match self {
             Self::Every => n + 1,
-            Self::Widening => n + 1 + n / 8,
-            Self::Sparse => n + 1 + n / 2,
+            Self::Widening => n.saturating_add(1 + n / 8),
+            Self::Sparse => n.saturating_add(1 + n / 2),
+        }
+    }
+
+    const fn rounds_max(self) -> usize {
+        match self {
+            Self::Every => ROUNDS_MAX,
+            Self::Widening | Self::Sparse => ROUNDS_SPARSE_MAX,
         }
     }
 }
@@ -139,7 +148,7 @@ impl fmt::Debug for CutAt {
 /// ```
 #[expect(clippy::panic, reason = "a sweep that shows nothing must fail its test")]
 pub async fn sweep(cuts: Cuts, cuts_min: usize, mut round: impl AsyncFnMut(&CutAt)) -> usize {
-    let (mut n, mut cut) = (0, 0);
+    let (mut n, mut cut, mut rounds) = (0_usize, 0, 0);
     loop {
         let at = CutAt { n, ready: AtomicUsize::new(0), dropped: AtomicUsize::new(0) };
         round(&at).await;
@@ -152,7 +161,8 @@ pub async fn sweep(cuts: Cuts, cuts_min: usize, mut round: impl AsyncFnMut(&CutA
             cut += 1;
         }
         n = cuts.after(n);
-        assert!(n <= PENDINGS_MAX, "the future is never ready");
+        rounds += 1;
+        assert!(rounds <= cuts.rounds_max(), "the future is never ready");
     }
     if cut < cuts_min {
         panic!("cut at {cut} polls only, of {cuts_min} at least");
