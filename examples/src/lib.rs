@@ -1,3 +1,5 @@
 //! What the examples share with the tests that run them.
 
+pub mod operate;
 pub mod replay;
+pub mod workers;

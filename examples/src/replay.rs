@@ -17,6 +17,8 @@ mod observed_source;
 mod options;
 mod order_check;
 mod position;
+#[cfg(feature = "postgres")]
+mod postgres_store;
 mod program;
 mod progress;
 mod record;

@@ -8,14 +8,15 @@ use std::{
 
 use crate::{
     ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator, RetryPolicy,
-    RunError, Stats, StreamName, Timeouts,
+    RunError, Stats, StreamName, TelemetryOptions, Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
+        known_streams::KnownStreams,
     },
     relay::Relay,
-    stats::Counters,
     stopped::Stopped,
+    telemetry::watch_totals,
 };
 
 /// Wraps a handler so that a failing event never lets a later event of its entity overtake it.
@@ -50,6 +51,7 @@ pub struct OrderedConsumer<H> {
     timeouts: Timeouts,
     log: Arc<dyn FailureLog>,
     publisher: Option<Arc<dyn EventPublisher>>,
+    telemetry: TelemetryOptions,
     pub(crate) shared: Arc<Shared>,
     handler: Mutex<Option<H>>,
     core: OnceLock<Arc<Core<H>>>,
@@ -58,7 +60,7 @@ pub struct OrderedConsumer<H> {
 /// What outlives a consumer's start, and what its operators use.
 #[derive(Debug, Default)]
 pub(crate) struct Shared {
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) streams: Arc<KnownStreams>,
     pub(crate) stopped: Arc<Stopped>,
     pub(crate) due: Arc<crate::engine::due::Due>,
 }
@@ -77,6 +79,7 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: Timeouts::default(),
             log: Arc::new(failures),
             publisher: None,
+            telemetry: TelemetryOptions::default(),
             shared: Arc::default(),
             handler: Mutex::new(Some(handler)),
             core: OnceLock::new(),
@@ -109,6 +112,13 @@ impl<H: Handler> OrderedConsumer<H> {
     #[must_use]
     pub fn with_publisher(mut self, publisher: impl EventPublisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// What metrics and spans tell. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_telemetry(mut self, telemetry: TelemetryOptions) -> Self {
+        self.telemetry = telemetry;
         self
     }
 
@@ -166,14 +176,19 @@ impl<H: Handler> OrderedConsumer<H> {
             // The relay ends by itself when nobody can tell it anything any more.
             drop(stop);
         };
-        tokio::join!(Relay::new(core, told, settle).run(), stopping);
+        let relay = Relay::new(Arc::clone(&core), told, settle).run();
+        let running = async { tokio::join!(relay, stopping) };
+        tokio::select! {
+            _ = running => {}
+            () = watch_totals(&core) => {}
+        }
         Ok(())
     }
 
     /// What this consumer has counted in this process.
     #[must_use]
     pub fn stats(&self) -> Stats {
-        self.shared.counters.snapshot()
+        self.shared.streams.stats()
     }
 
     /// Streams that wait for an operator, because one of their events cannot be taken or because they are not what
@@ -189,6 +204,7 @@ impl<H: Handler> OrderedConsumer<H> {
     /// [`NameError`] if the consumer's name cannot be used.
     pub fn operator(&self, by: impl AsRef<str>) -> Result<Operator, NameError> {
         let operator = Operator::new(Arc::clone(&self.log), self.name.clone()?, by);
+        let operator = operator.with_payload_bytes_max(self.limits.payload_bytes_max);
         Ok(operator.waking(Arc::clone(&self.shared.due)))
     }
 
@@ -211,6 +227,7 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: self.timeouts.clone(),
             log: Arc::clone(&self.log),
             publisher: self.publisher.as_ref().map(Arc::clone),
+            telemetry: self.telemetry.clone(),
             shared: Arc::clone(&self.shared),
         };
         let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;

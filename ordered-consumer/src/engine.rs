@@ -11,6 +11,7 @@ pub(crate) mod fingerprint;
 pub(crate) mod gate_cache;
 pub(crate) mod guarded;
 pub(crate) mod intake;
+pub(crate) mod known_streams;
 pub(crate) mod lane;
 pub(crate) mod life;
 pub(crate) mod outage;

@@ -76,6 +76,22 @@ pub struct DueGates {
     pub taken: Vec<TakenGate>,
     /// When the next gate falls due, as far as is known: none when no gate of the consumer has a due time.
     pub next_due_in: Option<Duration>,
+    /// Gates that this look has parked, because the last run that they may have was lost.
+    pub parked: Vec<GateKey>,
+    /// For how long the longest due of what was found had been due: how far behind the relay is.
+    pub overdue: Duration,
+}
+
+impl DueGates {
+    /// Takes down what [`Take`](Input::Take) did to one gate, `before` which it was this.
+    pub fn note(&mut self, key: GateKey, before: &Gate, reply: &Reply, now: Timestamp) {
+        self.overdue = self.overdue.max(before.due_at.map_or(Duration::ZERO, |due_at| now.since(due_at)));
+        if let Reply::Taken(taken) = reply {
+            self.taken.push(TakenGate { key, taken: *taken });
+        } else if before.parked.is_none() && matches!(reply, Reply::NotTaken { parked: Some(_) }) {
+            self.parked.push(key);
+        }
+    }
 }
 
 /// A gate as people see it.
@@ -111,6 +127,9 @@ pub struct Totals {
     pub held_events: u64,
     /// Their bytes.
     pub held_bytes: u64,
+    /// For how long the longest of the entities that hold events has not flowed freely, by the log's clock, and so never
+    /// less than the age of the oldest event held; none when nothing is held.
+    pub oldest_held: Option<Duration>,
 }
 
 /// What an operator says about a stream that stopped because it is not what it was.

@@ -72,6 +72,7 @@ mod sqlite;
 mod stats;
 mod stopped;
 mod stream_guard;
+mod telemetry;
 #[cfg(feature = "testing")]
 pub mod testing;
 mod timestamp;
@@ -98,7 +99,10 @@ pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_wi
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
-pub use operator::{Inspection, Operator, OperatorError};
+pub use operator::{
+    BY_BYTES_MAX, Inspection, Operator, OperatorError, Pace, RetryAllEnd, RetryAllPreview, RetryAllProgress,
+    RetryAllReport, WHY_BYTES_MAX,
+};
 pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};
@@ -114,6 +118,7 @@ pub use source::{
 pub use sqlite::SqliteFailureLog;
 pub use stats::Stats;
 pub use stream_guard::{StreamGuard, TakeOverOptions};
+pub use telemetry::TelemetryOptions;
 pub use timestamp::Timestamp;
 
 /// Any error, as it is kept and passed on.

@@ -78,6 +78,8 @@ pub struct Timeouts {
     /// How long a shared stream keeps its events at most, and so how long tombstones must be kept there. 14 days, the
     /// longest that SQS keeps messages, unless changed.
     pub retention: Duration,
+    /// How long lines of the audit are kept, and with them what came of operators' requests. 90 days unless changed.
+    pub audit_retention: Duration,
 }
 
 impl Default for Timeouts {
@@ -92,6 +94,7 @@ impl Default for Timeouts {
             poll: Duration::from_secs(1),
             refresh: Duration::from_secs(5),
             retention: Duration::from_secs(14 * 24 * 3_600),
+            audit_retention: Duration::from_secs(90 * 24 * 3_600),
         }
     }
 }

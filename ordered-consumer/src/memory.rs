@@ -272,7 +272,9 @@ impl FailureLog for MemoryFailureLog {
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
-        Ok(self.lock().table(consumer).0.totals())
+        let mut shared = self.lock();
+        let now = self.clock.now();
+        Ok(shared.table(consumer).0.totals(now))
     }
 }
 

@@ -1,58 +1,76 @@
 //! What operators can ask and do.
 
-use std::{sync::Arc, time::Duration};
+mod act;
+mod error;
+mod pace;
+mod retry_all;
+mod sample;
+
+pub use error::{BY_BYTES_MAX, OperatorError, WHY_BYTES_MAX};
+pub use pace::Pace;
+pub use retry_all::{RetryAllEnd, RetryAllPreview, RetryAllProgress, RetryAllReport};
+
+use std::sync::Arc;
 
 use bytes::Bytes;
 
 use crate::{
-    AuditLine, ConsumerName, Event, FailureLog, FailureLogError, GateKey, GateQuery, GatedEntity, Index,
-    Request, StreamDecision, StreamName, Totals,
-    engine::{due::Due, life},
+    AuditLine, ConsumerName, CountBy, Counts, Digest, Event, FailureLog, GateKey, GateQuery, GatedEntity,
+    Index, Limits, StreamDecision, StreamName, Totals,
+    engine::due::Due,
     explain,
-    gate::{Action, Guard, Input, Operation, OperatorRefusal, Reply, Settings},
+    gate::{Gate, State},
 };
 
-/// How often a call is made again whose outcome is not known.
-const TRIES: u32 = 5;
-
-/// Why an operator's call failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum OperatorError {
-    /// The action was refused, and nothing was changed.
-    #[error("refused: {0}")]
-    Refused(#[from] OperatorRefusal),
-    /// The failure log could not be asked.
-    #[error("the failure log could not be asked")]
-    FailureLog(#[from] FailureLogError),
-}
+/// Bytes of events that one look brings, beyond the first of them.
+const LOOK_BYTES_MAX: u64 = 1 << 20;
 
 /// All there is to know about one gated entity.
 #[derive(Clone, Debug)]
 #[non_exhaustive]
 pub struct Inspection {
-    /// Its gate.
+    /// Its gate, with the head's first and last failure.
     pub entity: GatedEntity,
     /// Its head and the first of what waits behind it, as the log has them; at most 100 events.
     pub held: Vec<Event>,
+    /// The head as it first came, if an operator has edited it since.
+    pub original: Option<Event>,
+    /// The first of what is kept beside the log as conflicts; at most 100 events.
+    pub conflicts: Vec<Event>,
     /// What was done to it, latest first; at most 100 lines.
     pub audit: Vec<AuditLine>,
 }
 
 /// An operator of one consumer. Every action names what the operator saw, and is refused in plain words when that has
 /// changed; every action, refused or not, leaves a line in the audit.
+///
+/// It works on the failure log alone: the consumer may run in this process, in others, or nowhere. What is done takes
+/// effect in running consumers within [`Timeouts::poll`](crate::Timeouts::poll), and pauses of entities that are clear
+/// within [`Timeouts::refresh`](crate::Timeouts::refresh).
+///
+/// Every call may be dropped: an action is then done as a whole or not at all.
 #[derive(Clone, Debug)]
 pub struct Operator {
     log: Arc<dyn FailureLog>,
     consumer: ConsumerName,
     by: Arc<str>,
+    payload_bytes_max: usize,
     due: Option<Arc<Due>>,
 }
 
 impl Operator {
-    /// An operator of the consumer with this name; `by` is who, for the audit. The consumer may run elsewhere.
+    /// An operator of the consumer with this name; `by` is who, for the audit: at most [`BY_BYTES_MAX`] bytes, or every
+    /// action fails. The consumer may run elsewhere.
     pub fn new(log: Arc<dyn FailureLog>, consumer: ConsumerName, by: impl AsRef<str>) -> Self {
-        Self { log, consumer, by: by.as_ref().into(), due: None }
+        let payload_bytes_max = Limits::default().payload_bytes_max;
+        Self { log, consumer, by: by.as_ref().into(), payload_bytes_max, due: None }
+    }
+
+    /// The same operator, whose edits may be so long: what the consumer's
+    /// [`Limits::payload_bytes_max`](crate::Limits::payload_bytes_max) says, where that is not the usual.
+    #[must_use]
+    pub fn with_payload_bytes_max(self, payload_bytes_max: usize) -> Self {
+        Self { payload_bytes_max, ..self }
     }
 
     pub(crate) fn waking(mut self, due: Arc<Due>) -> Self {
@@ -68,18 +86,74 @@ impl Operator {
         Ok(self.log.list(&self.consumer, query).await?)
     }
 
-    /// One gated entity: its gate, what is held, and what was done to it. None: it is clear.
+    /// How many gates match, and how many events they hold, by what they have in common. It may read every gate that
+    /// matches.
+    ///
+    /// # Errors
+    /// [`OperatorError::FailureLog`].
+    pub async fn counts(&self, query: &GateQuery, by: CountBy) -> Result<Counts, OperatorError> {
+        Ok(self.log.counts(&self.consumer, query, by).await?)
+    }
+
+    /// The entity as it is now, to act on: one without a gate has version 0 and nothing held.
+    ///
+    /// # Errors
+    /// [`OperatorError::FailureLog`].
+    pub async fn look(&self, key: &GateKey) -> Result<GatedEntity, OperatorError> {
+        for state in [None, Some(State::Cleared)] {
+            if let Some(found) = self.gates_of(&key.entity, Some(&key.stream), state).await?.pop() {
+                return Ok(found);
+            }
+        }
+        let (_, now) = self.log.which_gated(&self.consumer, &key.stream, &[]).await?;
+        Ok(GatedEntity { key: key.clone(), gate: Gate::default(), now })
+    }
+
+    /// One gated entity: its gate, what is held, what is kept beside it, and what was done to it. None: it is clear,
+    /// and no conflict of it is left.
     ///
     /// # Errors
     /// [`OperatorError::FailureLog`].
     pub async fn inspect(&self, key: &GateKey) -> Result<Option<Inspection>, OperatorError> {
-        let Some(entity) = self.gates_of(&key.entity, Some(&key.stream)).await?.into_iter().next() else {
+        let entity = self.look(key).await?;
+        if entity.gate.is_cleared() && entity.gate.conflicts == 0 {
             return Ok(None);
-        };
+        }
         let range = (Index::MIN, Index::MAX);
-        let held = self.log.held_events(&self.consumer, key, range, 100, 1 << 20).await?;
+        let held = self.log.held_events(&self.consumer, key, range, 100, LOOK_BYTES_MAX).await?;
+        let original = match entity.gate.head {
+            Some(head) => self.log.original(&self.consumer, key, head).await?,
+            None => None,
+        };
+        let conflicts = match entity.gate.conflicts {
+            0 => Vec::new(),
+            _ => self.conflicts(key, None, 100).await?,
+        };
         let audit = self.log.audit(&self.consumer, Some(key), 100).await?;
-        Ok(Some(Inspection { entity, held, audit }))
+        Ok(Some(Inspection { entity, held, original, conflicts, audit }))
+    }
+
+    /// Events that are kept beside the entity's held ones because another one was logged at their index: in the order
+    /// of index and digest, after `after`; at most `limit`, and not more than a mebibyte beyond the first.
+    ///
+    /// # Errors
+    /// [`OperatorError::FailureLog`].
+    pub async fn conflicts(
+        &self,
+        key: &GateKey,
+        after: Option<(Index, Digest)>,
+        limit: u32,
+    ) -> Result<Vec<Event>, OperatorError> {
+        Ok(self.log.conflicts(&self.consumer, key, after, limit, LOOK_BYTES_MAX).await?)
+    }
+
+    /// An event as it first came, if an operator has edited it since. It can be read for as long as the event is held,
+    /// and afterwards for as long as the audit is kept.
+    ///
+    /// # Errors
+    /// [`OperatorError::FailureLog`].
+    pub async fn original(&self, key: &GateKey, index: Index) -> Result<Option<Event>, OperatorError> {
+        Ok(self.log.original(&self.consumer, key, index).await?)
     }
 
     /// How much the consumer has in the log.
@@ -96,7 +170,7 @@ impl Operator {
     /// # Errors
     /// [`OperatorError::FailureLog`].
     pub async fn explain(&self, entity: impl Into<Bytes>) -> Result<String, OperatorError> {
-        let gates = self.gates_of(&entity.into(), None).await?;
+        let gates = self.gates_of(&entity.into(), None, None).await?;
         if gates.is_empty() {
             return Ok(format!(
                 "Consumer {}: nothing is held for the entity; its events flow.",
@@ -112,55 +186,26 @@ impl Operator {
         &self,
         entity: &Bytes,
         stream: Option<&StreamName>,
+        state: Option<State>,
     ) -> Result<Vec<GatedEntity>, OperatorError> {
         let (entity, stream) = (Some(entity.clone()), stream.cloned());
-        let query = GateQuery { stream, entity, limit: 1_000, ..GateQuery::default() };
+        let query = GateQuery { stream, entity, state, limit: 1_000, ..GateQuery::default() };
         Ok(self.log.list(&self.consumer, &query).await?)
-    }
-
-    /// Tries the head again now, with its attempts counted anew; a parked entity goes on.
-    ///
-    /// # Errors
-    /// [`OperatorError::Refused`] when the entity is not what `seen` says any more, or its head runs at this moment.
-    pub async fn retry(&self, seen: &GatedEntity, why: impl AsRef<str>) -> Result<(), OperatorError> {
-        self.operate(seen, Action::Retry, why.as_ref()).await?;
-        if let Some(due) = &self.due {
-            due.hint(Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    /// Gives the head up: it is resolved without having been handled, and what waits behind it goes on.
-    ///
-    /// # Errors
-    /// As [`retry`](Self::retry).
-    pub async fn skip(&self, seen: &GatedEntity, why: impl AsRef<str>) -> Result<(), OperatorError> {
-        self.operate(seen, Action::Skip, why.as_ref()).await?;
-        if let Some(due) = &self.due {
-            due.hint(Duration::ZERO);
-        }
-        Ok(())
-    }
-
-    /// Stops retrying until somebody retries or skips. A run under way is not stopped, and does not un-park.
-    ///
-    /// # Errors
-    /// [`OperatorError::Refused`] when the entity is not what `seen` says any more.
-    pub async fn park(&self, seen: &GatedEntity, why: impl AsRef<str>) -> Result<(), OperatorError> {
-        self.operate(seen, Action::Park, why.as_ref()).await
     }
 
     /// Decides about a stream that has stopped because it is not what it was. Restart its consumer afterwards.
     ///
     /// # Errors
-    /// [`OperatorError::FailureLog`].
+    /// [`OperatorError::TextTooLong`], [`OperatorError::TextWithNul`], [`OperatorError::FailureLog`].
     pub async fn decide_stream(
         &self,
         stream: &StreamName,
         decision: StreamDecision,
         why: impl AsRef<str>,
     ) -> Result<(), OperatorError> {
-        Ok(self.log.decide_stream(&self.consumer, stream, decision, &self.by, why.as_ref()).await?)
+        let why = why.as_ref();
+        error::check_texts(&self.by, why)?;
+        Ok(self.log.decide_stream(&self.consumer, stream, decision, &self.by, why).await?)
     }
 
     /// The audit of one entity, or of the whole consumer: the latest lines, latest first.
@@ -169,58 +214,5 @@ impl Operator {
     /// [`OperatorError::FailureLog`].
     pub async fn audit(&self, key: Option<&GateKey>, limit: u32) -> Result<Vec<AuditLine>, OperatorError> {
         Ok(self.log.audit(&self.consumer, key, limit).await?)
-    }
-
-    async fn operate(&self, seen: &GatedEntity, action: Action, why: &str) -> Result<(), OperatorError> {
-        let operation = Operation {
-            action,
-            index: seen.gate.head,
-            version: seen.gate.version,
-            by: Arc::clone(&self.by),
-            why: why.into(),
-            request_id: Some(request_id()?.into()),
-        };
-        let request =
-            Request { key: seen.key.clone(), guard: Guard::Unguarded, input: Input::Operate(operation) };
-        let mut tried = 0;
-        let answers = loop {
-            tried += 1;
-            let applied = self.log.apply(&self.consumer, &settings(), std::slice::from_ref(&request)).await;
-            match applied {
-                // The request has an id, so asking again finds out what came of it.
-                Err(error) if error.is_transient() && tried < TRIES => {
-                    tokio::time::sleep(Duration::from_millis(100)).await;
-                }
-                known => break known?,
-            }
-        };
-        match answers.answers.into_iter().next().map(|answer| answer.reply) {
-            Some(Reply::Operated { .. }) => Ok(()),
-            Some(Reply::OperatorRefused(refusal)) => Err(refusal.into()),
-            Some(other) => Err(life::unexpected(&other).into()),
-            None => Err(FailureLogError::Corrupt { what: "an empty answer".to_owned() }.into()),
-        }
-    }
-}
-
-/// A name that no other request has.
-fn request_id() -> Result<String, FailureLogError> {
-    let mut random = [0; 16];
-    getrandom::fill(&mut random).map_err(|error| FailureLogError::Unavailable {
-        doing: "drawing a random number for a request's id",
-        source: error.into(),
-    })?;
-    Ok(format!("{:032x}", u128::from_be_bytes(random)))
-}
-
-/// An operator's action releases what it frees in windows of this size; the consumer's own setting takes over later.
-fn settings() -> Settings {
-    Settings {
-        release_window: 500,
-        redelivery_timeout: Duration::from_secs(30),
-        claim_timeout: Duration::from_secs(30),
-        attempts_max: u32::MAX,
-        held_events_max: u64::MAX,
-        held_bytes_max: u64::MAX,
     }
 }

@@ -249,7 +249,7 @@ impl FailureLog for PostgresFailureLog {
         let rows = self.connections.read(purpose, "looking for what is due", find).await?;
         let next_due_in = rows.first().map(apply::next_due_in).transpose()?.flatten();
         if limit == 0 || next_due_in.is_none_or(|due_in| !due_in.is_zero()) {
-            return Ok(DueGates { taken: Vec::new(), next_due_in });
+            return Ok(DueGates { next_due_in, ..DueGates::default() });
         }
         let (log, settings) = (self.clone(), settings.clone());
         self.task(TakeDue::DOING, async move {
@@ -441,6 +441,8 @@ impl FailureLog for PostgresFailureLog {
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
-        reading::totals(&self.look("adding up", consumer, reading::find_totals).await?)
+        let told = self.told_micros();
+        let find = |consumer_id| reading::find_totals(consumer_id, told);
+        reading::totals(&self.look("adding up", consumer, find).await?)
     }
 }

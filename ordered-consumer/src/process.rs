@@ -42,11 +42,7 @@ impl<H: Handler> OrderedConsumer<H> {
         let delivery = event.into();
         let core = self.start().map_err(|error| unstarted(&delivery.event, error))?;
         let stream = shared(&core, delivery.event.stream());
-        let processed = process(&core, &stream, &delivery, true).await;
-        if let Ok(outcome) = &processed {
-            core.counters.count(outcome);
-        }
-        processed
+        process(&core, &stream, &delivery, true).await
     }
 
     /// As [`process`](Self::process), for what was received at once: one look-up for all of it. Entities run at the
@@ -78,7 +74,8 @@ fn unstarted(event: &Event, error: RunError) -> ProcessError {
 }
 
 fn shared<H>(core: &Core<H>, name: &StreamName) -> Arc<StreamState> {
-    let mut stream = StreamState::new(name.clone(), 0, Sharing::Shared, 0, None, &core.fingerprints);
+    let mut stream =
+        StreamState::new(name.clone(), 0, Sharing::Shared, 0, None, (core.stream(name), &core.fingerprints));
     stream.patience = Some(core.timeouts.failure_log);
     Arc::new(stream)
 }
@@ -91,8 +88,13 @@ pub(crate) async fn process<H: Handler>(
     ask: bool,
 ) -> Result<Outcome, ProcessError> {
     let entity = stream.entity(&core.fingerprints, delivery.event.entity());
+    stream.known.tally.consumed.add(1);
     let _turn = core.turns.take(entity).await;
-    process_in_turn(core, stream, entity, delivery, ask).await
+    let processed = process_in_turn(core, stream, entity, delivery, ask).await;
+    if let Ok(outcome) = &processed {
+        stream.known.tally.count(outcome);
+    }
+    processed
 }
 
 async fn process_in_turn<H: Handler>(
@@ -129,7 +131,7 @@ async fn process_in_turn<H: Handler>(
                 | Verdict::Conflict,
             )
             | None => {
-                core.counters.limited.add(1);
+                stream.known.tally.limited.add(1);
                 return Err(ProcessError::Full { event: place(), limit: LimitReached::Entity });
             }
         }
@@ -174,9 +176,6 @@ async fn process_batch<H: Handler>(
         streams.into_iter().map(|(name, deliveries)| process_stream(core, name, deliveries)).collect();
     let mut all: Numbered = per_stream.collect::<Vec<_>>().await.into_iter().flatten().collect();
     all.sort_unstable_by_key(|(position, _)| *position);
-    for outcome in all.iter().filter_map(|(_, processed)| processed.as_ref().ok()) {
-        core.counters.count(outcome);
-    }
     all.into_iter().map(|(_, processed)| processed).collect()
 }
 
@@ -186,6 +185,7 @@ async fn process_stream<H: Handler>(
     deliveries: Vec<(usize, &Delivery)>,
 ) -> Numbered {
     let stream = shared(core, &name);
+    stream.known.tally.consumed.add(deliveries.len() as u64);
     let mut groups = BTreeMap::<Bytes, Vec<_>>::new();
     for (position, delivery) in deliveries {
         groups.entry(delivery.event.entity().clone()).or_default().push((position, delivery));
@@ -245,6 +245,9 @@ async fn process_group<H: Handler>(
             Some(earlier) => Err(ProcessError::EarlierNotDone { event, earlier: earlier.clone() }),
             None => process_in_turn(core, stream, entity, delivery, ask).await,
         };
+        if let Ok(outcome) = &outcome {
+            stream.known.tally.count(outcome);
+        }
         match &outcome {
             Ok(Outcome::Handled | Outcome::Ignored) => {}
             Ok(_) => ask = true,

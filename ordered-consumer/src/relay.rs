@@ -1,5 +1,6 @@
 //! The relay: takes gates that are due, and brings their events back, through the broker or in this process.
 
+mod audit;
 mod claimed;
 mod outbox;
 
@@ -11,7 +12,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use crate::{DueGates, GateKey, Handler, ReturnedCopy, TakenGate, engine::core::Core};
+use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// Copies that wait for room to run. One that comes on top is done with: the log has the event, and publishes it again.
 const COPIES_MAX: usize = 10_000;
@@ -37,6 +38,8 @@ pub(crate) enum Stopping {
 /// What a piece of the relay's work has come to.
 pub(crate) enum Ended {
     Looked(DueGates),
+    /// Old lines of the audit were dropped, or it was tried.
+    Swept,
     /// A gate was published, or run.
     Gate,
     /// The broker refuses the head for good, so it goes back in-process.
@@ -54,6 +57,8 @@ pub(crate) struct Relay<H> {
     /// Gates and copies among the work.
     busy: usize,
     looking: bool,
+    /// When old lines of the audit are dropped next; none while they are.
+    sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
@@ -72,6 +77,7 @@ impl<H: Handler> Relay<H> {
             work: FuturesUnordered::new(),
             busy: 0,
             looking: false,
+            sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
@@ -117,12 +123,20 @@ impl<H: Handler> Relay<H> {
 
     /// Takes as many due gates as there is room for.
     fn look(&mut self) {
+        self.sweep();
         self.looking = true;
         let core = Arc::clone(&self.core);
         let limit = u32::try_from(self.room()).unwrap_or(u32::MAX).min(1_000);
         self.work.push(Box::pin(async move {
             match core.log.take_due(&core.name, &core.settings, limit).await {
-                Ok(due) => Ended::Looked(due),
+                Ok(due) => {
+                    core.telemetry.relay_looked(due.overdue);
+                    for key in &due.parked {
+                        core.stream(&key.stream).tally.count_parked(ParkCause::LostRun);
+                        tracing::error!(consumer = %core.name, stream = %key.stream, cause = ParkCause::LostRun.as_str(), "an entity is parked, because its last run was lost; its later events are held until an operator acts");
+                    }
+                    Ended::Looked(due)
+                }
                 Err(error) => {
                     let error = crate::error_text(&error);
                     tracing::warn!(consumer = %core.name, error, "the relay cannot look for what is due, and looks again later");
@@ -130,6 +144,14 @@ impl<H: Handler> Relay<H> {
                 }
             }
         }));
+    }
+
+    /// Drops old lines of the audit, every so often: the relay is what every consumer has, whoever reads its events.
+    fn sweep(&mut self) {
+        if self.sweep_at.take_if(|at| *at <= Instant::now()).is_some() {
+            let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
+            self.work.push(Box::pin(async move { audit::sweep(&core, &stopping).await }));
+        }
     }
 
     fn ended(&mut self, ended: Ended) {
@@ -145,6 +167,7 @@ impl<H: Handler> Relay<H> {
                 }
                 due.taken.into_iter().for_each(|taken| self.bring_back(taken));
             }
+            Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
             Ended::Refused(taken) => {
                 self.busy -= 1;

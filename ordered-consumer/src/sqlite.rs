@@ -219,7 +219,7 @@ impl FailureLog for SqliteFailureLog {
         let now = self.connections.clock.now();
         if limit == 0 || next_due_at.is_none_or(|due_at| due_at > now) {
             let next_due_in = next_due_at.map(|due_at| due_at.since(now));
-            return Ok(DueGates { taken: Vec::new(), next_due_in });
+            return Ok(DueGates { next_due_in, ..DueGates::default() });
         }
         let (log, settings) = (self.clone(), settings.clone());
         self.task("taking what is due", async move {
@@ -393,6 +393,7 @@ impl FailureLog for SqliteFailureLog {
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
         let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(Totals::default()) };
-        self.read("adding up", reading::find_totals(consumer_id), reading::totals).await
+        let find = reading::find_totals(consumer_id);
+        self.read("adding up", find, |rows| reading::totals(rows, self.connections.clock.now())).await
     }
 }

@@ -53,7 +53,7 @@ impl<H: Handler> OrderedConsumer<H> {
         let refused = |why: String| RunError::TakeOver { stream: stream.clone(), why };
         loop {
             let call = || core.log.stream(&core.name, &stream);
-            let record = persist::persist(&core.name, &core.counters, "taking a stream over", call).await?;
+            let record = persist::persist(&core.name, &core.streams, "taking a stream over", call).await?;
             if !confirm().await {
                 return Err(refused("the broker has not confirmed that it is this consumer's".to_owned()));
             }
@@ -97,10 +97,8 @@ impl<H: Handler> StreamGuard<H> {
             return Err(ProcessError::Fenced { event: (&delivery.event).into() });
         }
         let processed = process::process(&self.core, &self.state, &delivery, false).await;
-        match &processed {
-            Ok(outcome) => self.core.counters.count(outcome),
-            Err(ProcessError::Fenced { .. }) => self.state.gone.store(true, Ordering::Release),
-            Err(_) => {}
+        if matches!(&processed, Err(ProcessError::Fenced { .. })) {
+            self.state.gone.store(true, Ordering::Release);
         }
         processed
     }

@@ -4,6 +4,7 @@ pub mod both_logs;
 pub mod delaying_proxy;
 pub mod keeper;
 pub mod latch;
+pub mod operating;
 pub mod order;
 #[cfg(feature = "services")]
 pub mod postgres;

@@ -1,5 +1,7 @@
 //! A schema of its own for every test of the failure log in PostgreSQL.
 
+#![expect(clippy::panic, reason = "without a database there is nothing to test")]
+
 use std::{
     str::FromStr as _,
     sync::atomic::{AtomicU32, Ordering},

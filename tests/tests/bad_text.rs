@@ -5,8 +5,9 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use ordered_consumer::{
-    Event, FailureLog, GateQuery, HandlerError, Index, MemoryFailureLog, NameError, OrderedConsumer, Outcome,
-    ProcessError, RunError, StreamName, TakeOverOptions, gate::FAILURE_TEXT_BYTES_MAX,
+    CountBy, Counts, Event, FailureLog, GateQuery, HandlerError, Index, MemoryFailureLog, NameError,
+    OrderedConsumer, Outcome, ProcessError, RunError, StreamName, TakeOverOptions,
+    gate::FAILURE_TEXT_BYTES_MAX,
 };
 use ordered_consumer_tests::{
     Scripted, World, on_both_logs,
@@ -16,7 +17,9 @@ use ordered_consumer_tests::{
 on_both_logs!(
     sql_in_names_keys_and_reasons_is_only_text,
     names_that_like_would_match_stay_apart,
+    search_words_are_taken_byte_by_byte,
     terminal_escapes_in_an_error_text_are_shown_escaped,
+    escapes_and_html_come_back_as_they_were_and_only_what_is_shown_is_escaped,
     an_error_text_of_a_megabyte_is_cut_and_kept,
     an_error_chain_that_loops_ends,
 );
@@ -84,6 +87,52 @@ async fn names_that_like_would_match_stay_apart(log: Arc<dyn FailureLog>) {
             assert_eq!(operator.list(&query).await.unwrap().len(), 1, "{name}");
         }
     }
+}
+
+/// Scenario 55: a prefix, an error's class and a type with what SQL would take for a pattern.
+async fn search_words_are_taken_byte_by_byte(log: Arc<dyn FailureLog>) {
+    let consumer = failing(NAME, &log, || "no");
+    let keys = ["a%b", "a_b", "axb", "a'b", "A%b", "%", "_", "a\0b"];
+    for (index, key) in (1..).zip(keys) {
+        consumer.process(event("orders/0", index, key)).await.unwrap();
+    }
+    let operator = operator(Arc::clone(&log));
+    let any = GateQuery { limit: 100, ..GateQuery::default() };
+    let found = async |prefix: &'static str| -> Vec<String> {
+        let query = GateQuery { entity_prefix: Some(prefix.into()), ..any.clone() };
+        let found = operator.list(&query).await.unwrap();
+        found.iter().map(|found| String::from_utf8_lossy(&found.key.entity).into_owned()).collect()
+    };
+    for key in keys {
+        assert_eq!(found(key).await, [key], "{key:?}");
+    }
+    assert_eq!(found("a").await, ["a\0b", "a%b", "a'b", "a_b", "axb"]);
+    assert!(found("a%b%").await.is_empty() && found("' or 1=1 --").await.is_empty());
+    for word in ["%", "_", "' or 1=1 --", "{rows}", "?", "$.class"] {
+        let class = GateQuery { error_class: Some(word.into()), ..any.clone() };
+        assert!(operator.list(&class).await.unwrap().is_empty(), "{word}");
+        let of_type = GateQuery { event_type: Some(word.into()), ..any.clone() };
+        assert_eq!(operator.counts(&of_type, CountBy::EventType).await.unwrap(), Counts::default(), "{word}");
+    }
+}
+
+/// Scenario 56: what operators and handlers wrote is kept as it is, and what is put into sentences is escaped.
+async fn escapes_and_html_come_back_as_they_were_and_only_what_is_shown_is_escaped(log: Arc<dyn FailureLog>) {
+    let evil = "\x1b]0;x\x07<script>alert(1)</script>\u{202e}\n";
+    let consumer = failing(NAME, &log, move || evil);
+    let payload = Event::builder(StreamName::new("s").unwrap(), Index::new(1), evil.to_owned());
+    consumer.process(payload.payload(evil).header(evil, evil).build()).await.unwrap();
+    let operator = operator(Arc::clone(&log));
+    let seen = gates(&log).await.remove(0);
+    operator.note(&seen, evil).await.unwrap();
+    let inspection = operator.inspect(&seen.key).await.unwrap().unwrap();
+    assert_eq!(inspection.held[0].payload().unwrap(), evil);
+    assert_eq!(&*inspection.audit[0].audit.why, evil);
+    let acts = |text: &str| text.chars().any(|c| c.is_control() || c == '\u{202e}');
+    let explained = operator.explain(evil).await.unwrap();
+    assert!(!acts(&explained) && explained.contains("<script>"), "{explained:?}");
+    let debugged = format!("{:?} {:?}", inspection.held, inspection.entity.key);
+    assert!(!acts(&debugged) && !debugged.contains("script"), "{debugged:?}");
 }
 
 async fn terminal_escapes_in_an_error_text_are_shown_escaped(log: Arc<dyn FailureLog>) {

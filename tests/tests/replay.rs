@@ -122,6 +122,19 @@ fn on_sqlite_five_crashes_cost_neither_order_nor_events() {
     keeps_order_through_crashes_and_handles_everything_once_released(None);
 }
 
+#[cfg(feature = "services")]
+#[test]
+fn on_postgres_five_crashes_cost_neither_order_nor_events() {
+    let url = ordered_consumer_tests::postgres::url();
+    keeps_order_through_crashes_and_handles_everything_once_released(Some(&url));
+}
+
+#[cfg(feature = "services")]
+#[test]
+fn on_postgres_an_entity_parks_and_what_is_behind_it_is_held() {
+    parks_what_fails_for_good_and_holds_what_is_behind_it(Some(&ordered_consumer_tests::postgres::url()));
+}
+
 fn parks_what_fails_for_good_and_holds_what_is_behind_it(store: Option<&str>) {
     let bench = Bench::new();
     let store = store.map_or_else(|| bench.sqlite(), str::to_owned);
@@ -261,7 +274,7 @@ fn bad_input_is_refused_with_exit_status_2_and_a_reason() {
         (&["--file", unreadable, "--entity", "id"], "cannot read row 1"),
         (&["--fail", "1.5"], "a chance is a number from 0 to 1"),
         (&["--park", "1000"], "more than the 300 entities"),
-        (&["--store", "postgres://localhost/test"], "not built yet"),
+        (&["--store", "postgres:x"], "postgres"),
         (&["--store", "sqlite:/no/such/directory/failures.db"], "/no/such/directory"),
         (&["--trace", "/no/such/directory/trace.jsonl"], "/no/such/directory"),
     ];

@@ -69,6 +69,7 @@ fn resume(
 ) -> Result<Saved> {
     let partitions = usize::try_from(PARTITIONS)?;
     let begin = Saved::begin(log, options, partitions);
+    runtime.block_on(store.check())?;
     let Some(path) = store.resumable() else { return Ok(begin) };
     let existed = path.exists();
     let saved = Saved::load(path)?;
@@ -143,6 +144,7 @@ impl Counts {
 /// Looks at what is left, and judges.
 fn conclude(world: &World, end: LifeEnd, counts: Counts, runtime: &Runtime) -> Result<Report> {
     let (held, left) = runtime.block_on(left(world))?;
+    runtime.block_on(world.store.clean_up())?;
     let (ended, dropped) = (world.record.ended_runs(), world.record.dropped_runs());
     let mut findings = check(&world.log, &ended, &dropped, &held);
     let is_interrupted = end == LifeEnd::Interrupted;

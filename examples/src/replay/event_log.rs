@@ -61,6 +61,14 @@ impl EventLog {
         Self::parse(&title, column, &bytes)
     }
 
+    /// The log of orders that comes with the examples.
+    ///
+    /// # Errors
+    /// None, as long as the file is what it was.
+    pub fn orders() -> Result<Self> {
+        Self::parse("examples/data/orders.csv", "order_id", ORDERS)
+    }
+
     /// Reads a log from the bytes of a CSV file.
     ///
     /// # Errors

@@ -30,8 +30,8 @@ pub struct Options {
     #[arg(long, value_name = "ENTITIES", default_value_t = 1)]
     pub park: usize,
 
-    /// The failure log: `memory`, or `sqlite:PATH`, which an interrupted replay resumes from. Unless given, SQLite in
-    /// a temporary file.
+    /// The failure log: `memory`, `sqlite:PATH`, which an interrupted replay resumes from, or, built with the feature
+    /// `postgres`, `postgres://USER@HOST/DATABASE`, in a schema of its own. Unless given, SQLite in a temporary file.
     #[arg(long, value_name = "STORE")]
     pub store: Option<StoreChoice>,
 
@@ -86,18 +86,29 @@ pub enum StoreChoice {
     Memory,
     /// A SQLite file.
     Sqlite(PathBuf),
+    /// A PostgreSQL database.
+    #[cfg(feature = "postgres")]
+    Postgres(String),
 }
 
 impl FromStr for StoreChoice {
     type Err = String;
 
     fn from_str(text: &str) -> Result<Self, String> {
+        #[cfg(feature = "postgres")]
+        let choices = "use `memory`, `sqlite:PATH` or `postgres://USER@HOST/DATABASE`";
+        #[cfg(not(feature = "postgres"))]
         let choices = "use `memory` or `sqlite:PATH`";
         if text == "memory" {
             return Ok(Self::Memory);
         }
+        #[cfg(feature = "postgres")]
+        if text.starts_with("postgres://") || text.starts_with("postgresql://") {
+            return Ok(Self::Postgres(text.to_owned()));
+        }
+        #[cfg(not(feature = "postgres"))]
         if text.starts_with("postgres:") || text.starts_with("postgresql:") {
-            return Err(format!("the PostgreSQL failure log is not built yet; {choices}"));
+            return Err(format!("this program was built without `--features postgres`; {choices}"));
         }
         match text.strip_prefix("sqlite:") {
             Some("") => Err(format!("`sqlite:` needs the path of a file; {choices}")),
@@ -135,9 +146,14 @@ mod tests {
     }
 
     #[test]
-    fn a_store_that_is_not_built_or_not_known_is_refused_with_what_there_is() {
+    #[cfg(not(feature = "postgres"))]
+    fn a_store_that_is_not_built_is_refused_with_what_there_is() {
         let postgres = refused(&["--store", "postgres://localhost/x"]);
-        assert!(postgres.contains("PostgreSQL failure log is not built yet"), "{postgres}");
+        assert!(postgres.contains("--features postgres") && postgres.contains("sqlite:PATH"), "{postgres}");
+    }
+
+    #[test]
+    fn a_store_that_is_not_known_is_refused_with_what_there_is() {
         for store in ["sqlite:", "mysql://x", ""] {
             assert!(refused(&["--store", store]).contains("sqlite:PATH"), "{store}");
         }

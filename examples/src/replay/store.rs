@@ -23,6 +23,9 @@ pub(super) enum Store {
     Memory(Arc<dyn FailureLog>),
     /// Opened by each life, as a process does.
     Sqlite { path: PathBuf, temporary: Option<TempDir> },
+    /// Opened by each life, in a schema of this replay's own.
+    #[cfg(feature = "postgres")]
+    Postgres(super::postgres_store::PostgresStore),
 }
 
 impl Store {
@@ -30,6 +33,10 @@ impl Store {
         match choice {
             Some(StoreChoice::Memory) => Ok(Self::Memory(Arc::new(MemoryFailureLog::new()))),
             Some(StoreChoice::Sqlite(path)) => Ok(Self::Sqlite { path: path.clone(), temporary: None }),
+            #[cfg(feature = "postgres")]
+            Some(StoreChoice::Postgres(url)) => {
+                Ok(Self::Postgres(super::postgres_store::PostgresStore::new(url)))
+            }
             None => {
                 let dir = tempfile::Builder::new().prefix("replay").tempdir();
                 let dir = dir.context("cannot make a temporary directory")?;
@@ -43,6 +50,8 @@ impl Store {
         match self {
             Self::Sqlite { path, temporary: None } => Some(path),
             Self::Sqlite { temporary: Some(_), .. } | Self::Memory(_) => None,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(_) => None,
         }
     }
 
@@ -53,6 +62,30 @@ impl Store {
                 let log = SqliteFailureLog::open(path).await;
                 Ok(Arc::new(log.with_context(|| format!("cannot open {}", path.display()))?))
             }
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.open().await,
+        }
+    }
+}
+
+impl Store {
+    /// Whether a server can be used is found out before anything else is done.
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "only a server is asked"))]
+    pub(super) async fn check(&self) -> Result<()> {
+        match self {
+            Self::Memory(_) | Self::Sqlite { .. } => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.open().await.map(drop),
+        }
+    }
+
+    /// Removes what nobody can resume from, once everything has been read.
+    #[cfg_attr(not(feature = "postgres"), expect(clippy::unused_async, reason = "only a server is asked"))]
+    pub(super) async fn clean_up(&self) -> Result<()> {
+        match self {
+            Self::Memory(_) | Self::Sqlite { .. } => Ok(()),
+            #[cfg(feature = "postgres")]
+            Self::Postgres(store) => store.drop_schema().await,
         }
     }
 }

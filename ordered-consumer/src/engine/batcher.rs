@@ -13,10 +13,10 @@ use tokio::{
 use super::persist::persist;
 
 use crate::{
-    Answer, Answers, BATCH_REQUESTS_MAX, ConsumerName, FailureLog, FailureLogError, GateKey, Request,
-    Timestamp,
+    Answer, Answers, BATCH_REQUESTS_MAX, ConsumerName, FailureLogError, GateKey, Request, Timestamp,
+    engine::known_streams::KnownStreams,
     gate::{Input, Settings},
-    stats::Counters,
+    telemetry::MeteredLog,
 };
 
 /// Requests that wait for a batch; further callers wait to be let in.
@@ -65,10 +65,10 @@ impl Batcher {
 
 /// The task behind a [`Batcher`].
 pub(crate) struct Writer {
-    pub(crate) log: Arc<dyn FailureLog>,
+    pub(crate) log: Arc<MeteredLog>,
     pub(crate) consumer: ConsumerName,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) streams: Arc<KnownStreams>,
 }
 
 impl Writer {
@@ -113,7 +113,7 @@ impl Writer {
 
     async fn persist(&self, requests: &[Request]) -> Result<Answers, FailureLogError> {
         let call = || self.log.apply(&self.consumer, &self.settings, requests);
-        persist(&self.consumer, &self.counters, "writing", call).await
+        persist(&self.consumer, &self.streams, "writing", call).await
     }
 }
 

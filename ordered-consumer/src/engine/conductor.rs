@@ -75,7 +75,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let count = limits::workers(&core.limits);
         let (report, reports) = mpsc::unbounded_channel();
         let watchdog =
-            Watchdog::start(count, core.timeouts.blocked, core.name.clone(), Arc::clone(&core.counters));
+            Watchdog::start(count, core.timeouts.blocked, core.name.clone(), Arc::clone(&core.streams));
         let (mut tasks, mut workers) = (JoinSet::new(), Vec::new());
         for place in 0..count {
             let (worker, inbox) = mpsc::unbounded_channel();

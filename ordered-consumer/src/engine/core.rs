@@ -9,12 +9,18 @@ use super::{
     batcher::{Batcher, Writer},
     due::Due,
     fingerprint::FingerprintKey,
+    known_streams::{KnownStream, KnownStreams},
     solo::Solo,
     turns::Turns,
 };
 use crate::{
-    ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, Timeouts, consumer::Shared,
-    gate::ClaimToken, gate::Settings, limits, stats::Counters, stopped::Stopped,
+    ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, StreamName, Timeouts,
+    consumer::Shared,
+    gate::ClaimToken,
+    gate::Settings,
+    limits,
+    stopped::Stopped,
+    telemetry::{MeteredLog, Telemetry, TelemetryOptions},
 };
 
 /// One consumer's configuration, handler and handles, shared by its workers, its retries and its callers.
@@ -25,9 +31,10 @@ pub(crate) struct Core<H> {
     pub(crate) limits: Limits,
     pub(crate) timeouts: Timeouts,
     pub(crate) settings: Arc<Settings>,
-    pub(crate) log: Arc<dyn FailureLog>,
+    pub(crate) log: Arc<MeteredLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
-    pub(crate) counters: Arc<Counters>,
+    pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) streams: Arc<KnownStreams>,
     /// Writes for events of main streams.
     pub(crate) main: Batcher,
     /// Writes for retries: a queue of their own, so that they never keep the main streams waiting.
@@ -50,20 +57,24 @@ pub(crate) struct Parts<H> {
     pub(crate) timeouts: Timeouts,
     pub(crate) log: Arc<dyn FailureLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
+    pub(crate) telemetry: TelemetryOptions,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl<H> Core<H> {
     /// Starts the batchers; must be called in a tokio runtime.
     pub(crate) fn start(parts: Parts<H>) -> Result<Self, getrandom::Error> {
-        let Parts { name, handler, policy, limits, timeouts, log, publisher, shared } = parts;
-        let counters = Arc::clone(&shared.counters);
+        let Parts { name, handler, policy, limits, timeouts, log, publisher, telemetry, shared } = parts;
+        let telemetry = Arc::new(Telemetry::new(&name, telemetry));
+        let log = Arc::new(MeteredLog::new(log, Arc::clone(&telemetry)));
+        let streams = Arc::clone(&shared.streams);
+        streams.record_to(&telemetry);
         let settings = Arc::new(limits::settings(&limits, &timeouts, &policy));
         let writer = || Writer {
             log: Arc::clone(&log),
             consumer: name.clone(),
             settings: Arc::clone(&settings),
-            counters: Arc::clone(&counters),
+            streams: Arc::clone(&streams),
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
@@ -80,7 +91,8 @@ impl<H> Core<H> {
             settings,
             log,
             publisher,
-            counters,
+            telemetry,
+            streams,
             main,
             retries,
             fingerprints,
@@ -90,6 +102,11 @@ impl<H> Core<H> {
             stopped: Arc::clone(&shared.stopped),
             tokens: Tokens::new()?,
         })
+    }
+
+    /// What is known of a stream.
+    pub(crate) fn stream(&self, name: &StreamName) -> Arc<KnownStream> {
+        self.streams.get(name, &self.telemetry)
     }
 
     pub(crate) fn token(&self) -> ClaimToken {

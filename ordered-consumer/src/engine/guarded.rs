@@ -12,7 +12,7 @@ use std::{
 use futures::FutureExt;
 use tokio::time::{Instant, Sleep, sleep_until};
 
-use crate::{Event, Handler, HandlerError, Lease};
+use crate::{Event, Handler, HandlerError, Lease, telemetry::RunSpan};
 
 /// How a run ended.
 pub(crate) enum Ran {
@@ -30,15 +30,18 @@ pub(crate) async fn run<H: Handler>(
     event: Event,
     timeout: Duration,
     lease: Option<&Lease>,
+    span: &RunSpan,
 ) -> Ran {
     // The call itself may panic, as well as any poll and the drop.
     let running = AssertUnwindSafe(async move { handler.handle(event).await }).catch_unwind();
     let mut running = pin!(Some(running));
     let mut limit = Limit { timeout, lease, started: None, sleep: None };
     let ran = std::future::poll_fn(|cx| {
+        let entered = span.enter();
         let Some(polled) = running.as_mut().as_pin_mut().map(|future| future.poll(cx)) else {
             return Poll::Ready(Ran::Dropped);
         };
+        drop(entered);
         match polled {
             Poll::Ready(Ok(Ok(()))) => Poll::Ready(Ran::Handled),
             Poll::Ready(Ok(Err(error))) => Poll::Ready(Ran::Failed(error)),
@@ -47,10 +50,18 @@ pub(crate) async fn run<H: Handler>(
         }
     })
     .await;
-    match catch_unwind(AssertUnwindSafe(|| running.set(None))) {
+    let dropped = {
+        let _entered = span.enter();
+        catch_unwind(AssertUnwindSafe(|| running.set(None)))
+    };
+    let ran = match dropped {
         Ok(()) => ran,
         Err(panic) => Ran::Failed(panicked("handler panicked when it was dropped", &*panic)),
+    };
+    if let Ran::Failed(error) = &ran {
+        span.failed(error);
     }
+    ran
 }
 
 /// When a handler that waits must be dropped.

@@ -5,7 +5,7 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{progress::Progress, stream_state::StreamState};
+use super::{known_streams::KnownStream, progress::Progress, stream_state::StreamState};
 use crate::{AssignedStream, Delivery, Index};
 
 /// Where an assignment is in its life.
@@ -40,6 +40,7 @@ pub(crate) struct Waiting {
 /// See the module.
 pub(crate) struct Intake {
     pub(crate) stream: AssignedStream,
+    pub(crate) known: Arc<KnownStream>,
     pub(crate) phase: Phase,
     pub(crate) state: Option<Arc<StreamState>>,
     pub(crate) progress: Progress,
@@ -71,9 +72,10 @@ pub(crate) struct Intake {
 }
 
 impl Intake {
-    pub(crate) fn new(stream: AssignedStream) -> Self {
+    pub(crate) fn new(stream: AssignedStream, known: Arc<KnownStream>) -> Self {
         Self {
             stream,
+            known,
             phase: Phase::TakingOver,
             state: None,
             progress: Progress::default(),
@@ -95,6 +97,12 @@ impl Intake {
             saved_at: Instant::now(),
             paused_seen: None,
         }
+    }
+
+    /// Tells metrics how much is buffered.
+    pub(crate) fn tell_buffered(&self) {
+        self.known.buffered_events.set(self.buffered);
+        self.known.buffered_bytes.set(self.buffered_bytes);
     }
 
     /// Whether everything that was delivered has gone to the workers.

@@ -11,6 +11,7 @@ use crate::{
     Request, Timestamp,
     event::Context,
     gate::{Arrival, FenceRefusal, Guard, Input, Logged, ParkCause, Reply, Verdict},
+    telemetry::{Running, since},
 };
 
 /// Why an event is not done with: the broker must not be told that it is.
@@ -85,7 +86,7 @@ pub(crate) async fn decide<H: Handler>(
             Ok(verdicts)
         }
         Reply::Fenced(refusal) => {
-            core.counters.fenced.add(1);
+            stream.known.tally.fenced.add(1);
             Err(refusal.into())
         }
         other => Err(NotDone::Log(unexpected(&other))),
@@ -124,14 +125,20 @@ pub(crate) async fn handle<H: Handler>(
         let context = event.context();
         let context = Context { attempt, redelivered: context.redelivered || attempt > 1, ..context };
         let run = event.clone().with_context(context);
-        let error = match guarded::run(&core.handler, run, core.timeouts.handler, lease).await {
+        let span = core.telemetry.span(&Running { event: &run, from_log: false });
+        let began = core.telemetry.begin();
+        let error = match guarded::run(&core.handler, run, core.timeouts.handler, lease, &span).await {
             Ran::Handled => {
+                if let Some(began) = began {
+                    stream.known.tally.process.record(since(began));
+                }
                 end_outage(core, stream);
                 return Ok(Outcome::Handled);
             }
             Ran::Dropped => return Err(NotDone::LeaseOver),
             Ran::Failed(error) => error,
         };
+        core.telemetry.run_failed(&stream.name, began, &error);
         let kind = core.policy.kind_of(&error);
         if kind == FailureKind::Unavailable && stream.patience.is_some() {
             return Err(NotDone::Unavailable(crate::display_safe(&error.text()).to_string()));
@@ -139,12 +146,12 @@ pub(crate) async fn handle<H: Handler>(
         if kind == FailureKind::Unavailable {
             begin_outage(core, stream, event, &error);
             drop(probing.take());
-            probing = stream.outage.wait_to_probe().await;
+            probing = stream.known.outage.wait_to_probe().await;
             continue;
         }
         end_outage(core, stream);
         drop(probing.take());
-        core.counters.failed.add(1);
+        stream.known.tally.failed.add(1);
         match kind {
             // What a failure needs is kept out of the quiet path's future, which so stays small enough to be
             // allocated cheaply.
@@ -165,15 +172,15 @@ pub(crate) async fn handle<H: Handler>(
 }
 
 fn begin_outage<H>(core: &Core<H>, stream: &StreamState, event: &Event, error: &HandlerError) {
-    if stream.outage.begin() {
-        core.counters.outages.add(1);
+    if stream.known.outage.begin() {
+        stream.known.tally.outages.add(1);
         let text = error.text();
         tracing::warn!(consumer = %core.name, %event, error = %crate::display_safe(&text), "what the handler needs is unavailable; the stream pauses and probes");
     }
 }
 
 fn end_outage<H>(core: &Core<H>, stream: &StreamState) {
-    if stream.outage.lasts() && stream.outage.end() {
+    if stream.known.outage.lasts() && stream.known.outage.end() {
         tracing::info!(consumer = %core.name, stream = %stream.name, "what the handler needs is available again");
     }
 }
@@ -218,7 +225,7 @@ async fn file<H: Handler>(
         Reply::Logged(Logged::Held) => Ok(Outcome::Held),
         Reply::Logged(Logged::Known) => Ok(Outcome::Duplicate),
         Reply::Fenced(refusal) => {
-            core.counters.fenced.add(1);
+            stream.known.tally.fenced.add(1);
             Err(refusal.into())
         }
         other => Err(NotDone::Log(unexpected(&other))),

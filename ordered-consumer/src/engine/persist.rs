@@ -4,7 +4,7 @@ use std::{future::Future, time::Duration};
 
 use tokio::time::{Instant, sleep};
 
-use crate::{ConsumerName, FailureLogError, stats::Counters};
+use crate::{ConsumerName, FailureLogError, engine::known_streams::KnownStreams};
 
 const WAIT_MIN: Duration = Duration::from_millis(20);
 const WAIT_MAX: Duration = Duration::from_secs(5);
@@ -15,7 +15,7 @@ const REPORT_EVERY: Duration = Duration::from_secs(30);
 /// idempotent, so that asking again is finding out.
 pub(crate) async fn persist<T, F: Future<Output = Result<T, FailureLogError>>>(
     consumer: &ConsumerName,
-    counters: &Counters,
+    streams: &KnownStreams,
     doing: &'static str,
     mut call: impl FnMut() -> F,
 ) -> Result<T, FailureLogError> {
@@ -30,7 +30,7 @@ pub(crate) async fn persist<T, F: Future<Output = Result<T, FailureLogError>>>(
                 return known;
             }
         };
-        counters.log_retries.add(1);
+        streams.log_retries.add(1);
         if reported.is_none_or(|at| at.elapsed() >= REPORT_EVERY) {
             reported = Some(Instant::now());
             tracing::warn!(%consumer, doing, error = crate::error_text(&error), "the failure log is asked again");

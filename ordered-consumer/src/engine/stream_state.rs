@@ -2,7 +2,7 @@
 
 use std::{
     sync::{
-        Mutex, PoisonError,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::{
     fingerprint::{Fingerprint, FingerprintKey},
     gate_cache::GateCache,
-    outage::Outage,
+    known_streams::KnownStream,
 };
 use crate::{Lease, Sharing, StreamName, Timestamp, gate::Guard};
 
@@ -29,7 +29,8 @@ pub(crate) struct StreamState {
     /// Until when the broker is known not to have given an owned stream to somebody else.
     pub(crate) lease: Option<Lease>,
     pub(crate) cache: GateCache,
-    pub(crate) outage: Outage,
+    /// What outlives the assignment.
+    pub(crate) known: Arc<KnownStream>,
     /// Set once the assignment is gone: nothing of it starts any more.
     pub(crate) gone: AtomicBool,
     /// What the failure log's clock said, and when the answer had come.
@@ -47,7 +48,7 @@ impl StreamState {
         sharing: Sharing,
         generation: u64,
         lease: Option<Lease>,
-        key: &FingerprintKey,
+        (known, key): (Arc<KnownStream>, &FingerprintKey),
     ) -> Self {
         // Not of the slot: turns are kept across assignments of one stream, so that two never run an entity at once.
         let fingerprint = key.stream(name.as_str());
@@ -59,7 +60,7 @@ impl StreamState {
             generation,
             lease,
             cache: GateCache::default(),
-            outage: Outage::default(),
+            known,
             gone: AtomicBool::new(false),
             clock: Mutex::default(),
             patience: None,

@@ -28,7 +28,7 @@ pub(crate) async fn raise_and_load<H: Handler>(
     lease: Option<Lease>,
 ) -> TakenOver {
     let call = || core.log.take_over(&core.name, name, asked);
-    let raised = persist::persist(&core.name, &core.counters, "taking a stream over", call).await;
+    let raised = persist::persist(&core.name, &core.streams, "taking a stream over", call).await;
     let (before, record) = match raised {
         Ok(Ok(raised)) => raised,
         Ok(Err(StreamRefusal::Raised { .. })) => return TakenOver::Raised,
@@ -36,12 +36,19 @@ pub(crate) async fn raise_and_load<H: Handler>(
         Err(error) => return TakenOver::Stopped(crate::error_text(&error)),
     };
     let key = &core.fingerprints;
-    let state = StreamState::new(name.clone(), slot, Sharing::Owned, record.generation, lease, key);
+    let state = StreamState::new(
+        name.clone(),
+        slot,
+        Sharing::Owned,
+        record.generation,
+        lease,
+        (core.stream(name), key),
+    );
     // Every gate, tombstones too: what is not in the cache is clear.
     let mut after = None;
     loop {
         let call = || core.log.gated_entities(&core.name, name, after.as_ref(), PAGE, false);
-        match persist::persist(&core.name, &core.counters, "loading gates", call).await {
+        match persist::persist(&core.name, &core.streams, "loading gates", call).await {
             Ok(entities) if entities.is_empty() => break,
             Ok(entities) => {
                 entities.iter().for_each(|entity| state.cache.insert(state.entity(key, entity)));

@@ -9,7 +9,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{ConsumerName, Index, stats::Counters};
+use crate::{ConsumerName, Index, engine::known_streams::KnownStreams};
 
 /// What one worker polls at the moment.
 #[derive(Default)]
@@ -66,12 +66,12 @@ impl Watchdog {
         workers: usize,
         limit: Duration,
         name: ConsumerName,
-        counters: Arc<Counters>,
+        streams: Arc<KnownStreams>,
     ) -> Self {
         let polled: Vec<Arc<Polled>> = (0..workers).map(|_| Arc::default()).collect();
         let watchdog = Self { stop: Arc::default(), polled };
         let (stop, polled) = (Arc::clone(&watchdog.stop), watchdog.polled.clone());
-        let look = move || look(&stop, &polled, limit, &name, &counters);
+        let look = move || look(&stop, &polled, limit, &name, &streams);
         if let Err(error) = thread::Builder::new().name("ordered-consumer-watchdog".into()).spawn(look) {
             tracing::warn!(%error, "no thread for the watchdog: handlers that block their thread are not reported");
         }
@@ -96,7 +96,7 @@ fn look(
     polled: &[Arc<Polled>],
     limit: Duration,
     name: &ConsumerName,
-    counters: &Counters,
+    streams: &KnownStreams,
 ) {
     let mut seen: Vec<_> =
         polled.iter().map(|_| Seen { poll: 0, since: Instant::now(), reported: false }).collect();
@@ -116,7 +116,7 @@ fn look(
             let blocked = seen.since.elapsed();
             if blocked >= limit && !seen.reported {
                 seen.reported = true;
-                counters.blocked.add(1);
+                streams.blocked.add(1);
                 tracing::warn!(consumer = %name, worker, index = %index, blocked_ms = blocked.as_millis(),
                     "a handler blocks its thread, and the entities that share its worker wait; do blocking work in `tokio::task::spawn_blocking`");
             }

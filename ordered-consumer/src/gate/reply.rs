@@ -57,6 +57,8 @@ pub struct Grant {
     pub alone: bool,
     /// The handler must be dropped before this, unless the claim is renewed.
     pub deadline: Timestamp,
+    /// Since when its entity has not flowed freely.
+    pub since: Timestamp,
 }
 
 /// Why a claim was refused: the copy is a duplicate or out of turn, and done with; the log has the event.

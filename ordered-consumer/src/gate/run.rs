@@ -54,6 +54,7 @@ fn granted(gate: &Gate, head: Index) -> Grant {
         first_failed_at: gate.first_failure.as_ref().map(|failure| failure.at),
         alone: gate.run_was_lost,
         deadline: gate.due_at.unwrap_or_default(),
+        since: gate.since,
     }
 }
 

@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 use super::table::{Entity, Row, Table, count};
 use crate::{
     Answer, AuditLine, BATCH_REQUESTS_MAX, Digest, DueGates, Event, FailureLogError, GateKey, Index, Request,
-    TakenGate, Timestamp,
-    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Settings, Step},
+    Timestamp,
+    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Rows, Settings, Step},
 };
 
 /// Whether the batch keeps the trait's contract.
@@ -70,14 +70,15 @@ pub(super) fn take_due(
     now: Timestamp,
     limit: u32,
 ) -> DueGates {
-    let mut taken = Vec::new();
+    let mut due = DueGates::default();
     for key in table.due(now, count(limit)) {
         let request = Request { key: key.clone(), guard: Guard::Unguarded, input: Input::Take };
-        if let Reply::Taken(what) = one(table, version, settings, now, &request).reply {
-            taken.push(TakenGate { key, taken: what });
-        }
+        let Some(before) = table.gate(&key).cloned() else { continue };
+        let reply = one(table, version, settings, now, &request).reply;
+        due.note(key, &before, &reply, now);
     }
-    DueGates { taken, next_due_in: table.next_due_at().map(|due_at| due_at.since(now)) }
+    due.next_due_in = table.next_due_at().map(|due_at| due_at.since(now));
+    due
 }
 
 fn load(table: &Table, key: &GateKey, entity: Option<&Entity>, input: &Input, settings: &Settings) -> Rows {

@@ -1,6 +1,9 @@
 //! What people ask for: gates by what is known of them, counts, and what is kept beside the log.
 
-use std::{collections::HashMap, ops::Bound};
+use std::{
+    collections::{BTreeSet, HashMap},
+    ops::Bound,
+};
 
 use bytes::Bytes;
 
@@ -49,7 +52,7 @@ impl Table {
             (None, None) => Bound::Unbounded,
         };
         let keys = if query.state == Some(State::Cleared) { &self.order } else { &self.uncleared };
-        let keys = keys.range((from, Bound::Unbounded));
+        let keys = Between { keys, next: from, entities: query.entities() };
         let keys = keys.take_while(|key| query.stream.as_ref().is_none_or(|stream| *stream == key.stream));
         keys.filter_map(move |key| {
             let gate = self.gate(key)?.clone();
@@ -78,6 +81,34 @@ impl Table {
         kept.sort_unstable_by_key(|(place, _)| *place);
         let kept = kept.into_iter().filter(|(place, _)| after.is_none_or(|after| *place > after));
         first_bytes(kept.map(|(_, event)| event).take(count(limit)), bytes_max)
+    }
+}
+
+/// Gates of the entities from the first up to and without the second, in each stream: the others are leapt over.
+struct Between<'t> {
+    keys: &'t BTreeSet<GateKey>,
+    next: Bound<GateKey>,
+    entities: (Bytes, Bytes),
+}
+
+impl<'t> Iterator for Between<'t> {
+    type Item = &'t GateKey;
+
+    fn next(&mut self) -> Option<&'t GateKey> {
+        let (from, until) = &self.entities;
+        loop {
+            let key = self.keys.range((self.next.clone(), Bound::Unbounded)).next()?;
+            let in_stream = |entity: &Bytes| GateKey { stream: key.stream.clone(), entity: entity.clone() };
+            if key.entity < *from && from < until {
+                self.next = Bound::Included(in_stream(from));
+            } else if key.entity >= *until || from >= until {
+                // Past every key, for none is so long.
+                self.next = Bound::Excluded(in_stream(&Bytes::from_static(&[0xff; 1_025])));
+            } else {
+                self.next = Bound::Excluded(key.clone());
+                return Some(key);
+            }
+        }
     }
 }
 

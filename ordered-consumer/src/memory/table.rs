@@ -63,6 +63,8 @@ pub(super) struct Table {
     cleared: BTreeSet<(StreamName, Timestamp, Bytes)>,
     totals: Totals,
     pub(super) audit: AuditTrail,
+    /// Since when gates that hold events have not flowed freely, each time with how many.
+    held_since: BTreeMap<Timestamp, u64>,
 }
 
 /// In which of the table's sets a gate belongs, and where.
@@ -107,8 +109,9 @@ impl Table {
         self.entities.get(key).map(|entity| &entity.gate)
     }
 
-    pub(super) fn totals(&self) -> Totals {
-        self.totals
+    pub(super) fn totals(&self, now: Timestamp) -> Totals {
+        let oldest_held = self.held_since.keys().next().map(|since| now.since(*since));
+        Totals { oldest_held, ..self.totals }
     }
 
     /// Writes the gate, or removes it with all that is kept under it; and gives what is kept under it.
@@ -122,8 +125,8 @@ impl Table {
             && Listing::of(old) == Listing::of(&gate)
         {
             // Most writes are holds: they change what is counted, and nothing by which a gate is looked for.
-            uncount(&mut self.totals, old);
-            count_in(&mut self.totals, &gate);
+            uncount(&mut self.totals, &mut self.held_since, old);
+            count_in(&mut self.totals, &mut self.held_since, &gate);
         } else {
             match old.cloned() {
                 Some(old) => self.unlist(key, &old),
@@ -165,7 +168,7 @@ impl Table {
             self.resolved.insert((key.stream.clone(), resolved, key.entity.clone()));
             self.cleared.insert((key.stream.clone(), since, key.entity.clone()));
         }
-        count_in(&mut self.totals, gate);
+        count_in(&mut self.totals, &mut self.held_since, gate);
     }
 
     fn unlist(&mut self, key: &GateKey, gate: &Gate) {
@@ -183,7 +186,7 @@ impl Table {
             self.resolved.remove(&(key.stream.clone(), resolved, key.entity.clone()));
             self.cleared.remove(&(key.stream.clone(), since, key.entity.clone()));
         }
-        uncount(&mut self.totals, gate);
+        uncount(&mut self.totals, &mut self.held_since, gate);
     }
 
     /// Up to `limit` gates that are due, the longest due first.
@@ -287,14 +290,25 @@ pub(super) fn first_bytes<'e>(events: impl Iterator<Item = &'e Event>, bytes_max
     found
 }
 
-fn count_in(totals: &mut Totals, gate: &Gate) {
+fn count_in(totals: &mut Totals, held_since: &mut BTreeMap<Timestamp, u64>, gate: &Gate) {
+    if gate.head.is_some() {
+        *held_since.entry(gate.since).or_default() += 1;
+    }
     totals.gated_entities += u64::from(!gate.is_cleared());
     totals.parked_entities += u64::from(gate.parked.is_some());
     totals.held_events += gate.held_events;
     totals.held_bytes += gate.held_bytes;
 }
 
-fn uncount(totals: &mut Totals, gate: &Gate) {
+fn uncount(totals: &mut Totals, held_since: &mut BTreeMap<Timestamp, u64>, gate: &Gate) {
+    if gate.head.is_some()
+        && let Some(gates) = held_since.get_mut(&gate.since)
+    {
+        *gates -= 1;
+        if *gates == 0 {
+            held_since.remove(&gate.since);
+        }
+    }
     totals.gated_entities -= u64::from(!gate.is_cleared());
     totals.parked_entities -= u64::from(gate.parked.is_some());
     totals.held_events -= gate.held_events;

@@ -24,11 +24,10 @@ pub(super) fn from_url(url: &str) -> Result<PgConnectOptions, FailureLogError> {
 
 /// The driver's words, without what it was given.
 fn error_words(error: &sqlx::Error) -> String {
-    let words = match error {
-        sqlx::Error::Configuration(source) => source.to_string(),
-        _ => error.to_string(),
-    };
-    display_safe(&words).to_string()
+    if let sqlx::Error::Configuration(source) = error {
+        return display_safe(&source.to_string()).to_string();
+    }
+    display_safe(&error.to_string()).to_string()
 }
 
 /// Whether a schema may be called so.

@@ -8,8 +8,8 @@ use super::{
     write::{Effects, GateRow, write, write_gates},
 };
 use crate::{
-    Answer, Answers, DueGates, GateKey, Request, TakenGate,
-    gate::{self, Guard, Input, Moment, Reply, Rows, Settings},
+    Answer, Answers, DueGates, GateKey, Request,
+    gate::{self, Guard, Input, Moment, Rows, Settings},
     sql::{
         change::Change,
         columns::{Columns, corrupt, gate},
@@ -87,7 +87,7 @@ impl Write for TakeDue {
             .int(self.consumer_id)
             .int(session.told_micros())
             .int(i64::from(self.limit));
-        let mut taken = Vec::new();
+        let mut due_gates = DueGates::default();
         let mut changed = Vec::new();
         for (row, version) in session.rows(due).await?.iter().zip(self.first_version..) {
             let now = row.maybe_time("now")?.ok_or_else(|| corrupt("the server does not tell the time"))?;
@@ -97,10 +97,7 @@ impl Write for TakeDue {
             let before = gate(row)?;
             let (rows, guard) = (Rows::default(), Guard::Unguarded);
             let step = gate::step(Some(before.clone()), &rows, None, &guard, &Input::Take, &moment);
-            if let Reply::Taken(what) = step.reply {
-                let key = GateKey { stream, entity: entity.clone() };
-                taken.push(TakenGate { key, taken: what });
-            }
+            due_gates.note(GateKey { stream, entity: entity.clone() }, &before, &step.reply, now);
             if step.gate.as_ref() != Some(&before) {
                 let after = step.gate.ok_or_else(|| corrupt("taking a gate would delete it"))?;
                 changed.push((stream_id, entity, after, row.maybe_index("tail")?));
@@ -115,7 +112,8 @@ impl Write for TakeDue {
         write_gates(session, &rows.collect::<Vec<_>>()).await?;
         let next = session.row(next_due(self.consumer_id, session.told_micros())).await?;
         let next = next.ok_or(sqlx::Error::RowNotFound)?;
-        Ok(DueGates { taken, next_due_in: next_due_in(&next)? })
+        due_gates.next_due_in = next_due_in(&next)?;
+        Ok(due_gates)
     }
 }
 

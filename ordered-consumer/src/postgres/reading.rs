@@ -112,8 +112,8 @@ pub(super) fn audit(rows: &[PgRow]) -> Result<Vec<AuditLine>, FailureLogError> {
     rows.iter().map(audit_line).collect()
 }
 
-pub(super) fn find_totals(consumer_id: i64) -> Statement {
-    Statement::new(include_str!("sql/totals.sql")).int(consumer_id)
+pub(super) fn find_totals(consumer_id: i64, told_micros: Option<i64>) -> Statement {
+    Statement::new(include_str!("sql/totals.sql")).int(consumer_id).int(told_micros)
 }
 
 pub(super) fn totals(rows: &[PgRow]) -> Result<Totals, FailureLogError> {
@@ -123,5 +123,9 @@ pub(super) fn totals(rows: &[PgRow]) -> Result<Totals, FailureLogError> {
         parked_entities: row.count("parked_entities")?,
         held_events: row.count("held_events")?,
         held_bytes: row.count("held_bytes")?,
+        oldest_held: row
+            .maybe_time("held_since")?
+            .zip(row.maybe_time("now")?)
+            .map(|(since, now)| now.since(since)),
     })
 }

@@ -2,6 +2,7 @@
 
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
     time::Duration,
 };
 
@@ -17,10 +18,12 @@ use crate::{
     engine::{
         core::Core,
         guarded::{self, Ran},
+        known_streams::KnownStream,
         life::{UNGUARDED, unexpected},
     },
     event::Context,
     gate::{ClaimToken, Grant, Input, Logged, Next, Reply, Resolved},
+    telemetry::{Running, since},
 };
 
 /// A claim that this process holds.
@@ -29,6 +32,7 @@ struct Claimed {
     token: ClaimToken,
     grant: Grant,
     event: Event,
+    known: Arc<KnownStream>,
     /// When the claim was asked for, which is before the log's clock was read for it.
     asked: Instant,
     /// What the log's clock said when it was granted.
@@ -90,7 +94,10 @@ async fn claim<H: Handler>(core: &Core<H>, key: GateKey, index: Index, attempts:
     let (token, asked) = (core.token(), Instant::now());
     let (reply, event, at) = ask(core, &key, Input::Claim { index, attempts, token }).await?;
     match (reply, event) {
-        (Reply::Claimed(grant), Some(event)) => Some(Claimed { key, token, grant, event, asked, at }),
+        (Reply::Claimed(grant), Some(event)) => {
+            let known = core.stream(&key.stream);
+            Some(Claimed { key, token, grant, event, known, asked, at })
+        }
         (Reply::ClaimRefused(why), _) => {
             tracing::debug!(consumer = %core.name, stream = %key.stream, %index, ?why, "a copy is a duplicate, or out of turn");
             None
@@ -112,22 +119,26 @@ async fn run<H: Handler>(
     claimed: &Claimed,
     mut stopping: watch::Receiver<Stopping>,
 ) -> Outcome {
-    core.counters.retried.add(1);
-    let grant = claimed.grant;
+    let (grant, tally) = (claimed.grant, &claimed.known.tally);
+    // Which attempt it is tells a retry from what is released.
+    if grant.attempt > 1 { &tally.retries } else { &tally.released }.add(1);
     let timeout = core.settings.claim_timeout;
     let lease = Lease::new(usable(timeout).saturating_sub(claimed.asked.elapsed()));
     let context =
         Context { attempt: grant.attempt, redelivered: true, first_failed_at: grant.first_failed_at };
+    let event = claimed.event.clone().with_context(context);
+    let span = core.telemetry.span(&Running { event: &event, from_log: true });
     let mut running = Box::pin(async {
-        let event = claimed.event.clone().with_context(context);
         let limit = core.timeouts.handler;
         if grant.alone {
             // Its last run was lost: if this one takes the process with it, nothing else goes with it.
             let _alone = core.solo.alone().await;
-            guarded::run(&core.handler, event, limit, Some(&lease)).await
+            let began = core.telemetry.begin();
+            (guarded::run(&core.handler, event, limit, Some(&lease), &span).await, began)
         } else {
             let _entered = core.solo.enter_when_free(core.solo.retries_place()).await;
-            guarded::run(&core.handler, event, limit, Some(&lease)).await
+            let began = core.telemetry.begin();
+            (guarded::run(&core.handler, event, limit, Some(&lease), &span).await, began)
         }
     });
     let renewing = async {
@@ -148,9 +159,17 @@ async fn run<H: Handler>(
     };
     let outcome = tokio::select! {
         biased;
-        ran = &mut running => match ran {
-            Ran::Handled => Outcome::Succeeded,
-            Ran::Failed(error) => Outcome::Failed(error),
+        (ran, began) = &mut running => match ran {
+            Ran::Handled => {
+                if let Some(began) = began {
+                    tally.process.record(since(began));
+                }
+                Outcome::Succeeded
+            }
+            Ran::Failed(error) => {
+                core.telemetry.run_failed(&claimed.key.stream, began, &error);
+                Outcome::Failed(error)
+            }
             Ran::Dropped => Outcome::ClaimLost,
         },
         () = renewing => Outcome::ClaimLost,
@@ -177,7 +196,7 @@ async fn report<H: Handler>(
     in_process: bool,
     goes_on: bool,
 ) -> Option<Claimed> {
-    let Claimed { key, token, grant, event, asked: began, at } = claimed;
+    let Claimed { key, token, grant, event, known, asked: began, at } = claimed;
     let failed_at = at.plus(began.elapsed());
     let asked = Instant::now();
     let next = goes_on.then(|| core.token());
@@ -185,33 +204,35 @@ async fn report<H: Handler>(
         Outcome::Succeeded => Input::Resolve { token, in_process, next, ignored: None },
         Outcome::BrokenOff => Input::GiveBack { token, after: Duration::ZERO },
         Outcome::ClaimLost => {
-            core.counters.claims_lost.add(1);
+            known.tally.claims_lost.add(1);
             tracing::warn!(consumer = %core.name, %event, "a retry was dropped, because its claim could not be renewed");
             return None;
         }
-        Outcome::Failed(error) => failed(core, &event, (grant, failed_at), token, (in_process, next), &error),
+        Outcome::Failed(error) => {
+            failed(core, (&event, &known), (grant, failed_at), token, (in_process, next), &error)
+        }
     };
     let asked_for_next = matches!(input, Input::Resolve { .. });
     let ignored = matches!(input, Input::Resolve { ignored: Some(_), .. });
     let (reply, next_event, at) = ask(core, &key, input).await?;
     match reply {
         Reply::Resolved(Resolved { next: granted, head }) => {
-            core.counters.resolved.add(1);
-            core.counters.ignored.add(u64::from(ignored));
+            if ignored { &known.tally.resolved_ignored } else { &known.tally.resolved }.add(1);
+            known.tally.blocked.record(failed_at.since(grant.since));
             if head.is_some() && granted.is_none() && in_process {
                 core.due.hint(Duration::ZERO);
             }
             let (token, grant, event) = (next.filter(|_| asked_for_next)?, granted?, next_event?);
-            Some(Claimed { key, token, grant, event, asked, at })
+            Some(Claimed { key, token, grant, event, known, asked, at })
         }
         Reply::FailedAgain(Logged::Retrying { .. }) | Reply::GivenBack => None,
         Reply::FailedAgain(Logged::Parked(cause)) => {
-            core.counters.parked.add(1);
+            known.tally.count_parked(cause);
             tracing::error!(consumer = %core.name, %event, cause = cause.as_str(), "the event is parked; later events of its entity are held until an operator acts");
             None
         }
         Reply::ClaimLost => {
-            core.counters.claims_lost.add(1);
+            known.tally.claims_lost.add(1);
             tracing::warn!(consumer = %core.name, %event, "a retry's result does not count, because its claim is gone");
             None
         }
@@ -225,7 +246,7 @@ async fn report<H: Handler>(
 /// What a failure under a claim leads to.
 fn failed<H: Handler>(
     core: &Core<H>,
-    event: &Event,
+    (event, known): (&Event, &KnownStream),
     (grant, failed_at): (Grant, Timestamp),
     token: ClaimToken,
     (in_process, next): (bool, Option<ClaimToken>),
@@ -238,13 +259,13 @@ fn failed<H: Handler>(
     match kind {
         FailureKind::Ignore => Input::Resolve { token, in_process, next, ignored: Some(failure) },
         FailureKind::Unavailable => {
-            core.counters.outages.add(1);
+            known.tally.outages.add(1);
             let after = if let Next::Retry(after) = follows { after } else { core.timeouts.poll };
             core.due.hint(after);
             Input::GiveBack { token, after }
         }
         FailureKind::Retry | FailureKind::RetryAfter(_) | FailureKind::Permanent => {
-            core.counters.failed.add(1);
+            known.tally.failed.add(1);
             let text = crate::display_safe(&failure.text);
             tracing::warn!(consumer = %core.name, %event, attempt = grant.attempt, next = ?follows, error = %text, "a retry failed");
             if let Next::Retry(after) = follows {

@@ -35,7 +35,7 @@ pub(super) async fn publish<H: Handler>(
             .map(|event| ReleasedEvent { attempts: attempts(event.index()), event })
             .collect();
         let published = publisher.publish(&copies).await;
-        core.counters.published.add(published.count as u64);
+        core.stream(&taken.key.stream).tally.published.add(published.count as u64);
         if let Some(error) = published.failed {
             let refused_head = published.count == 0 && from == head;
             let event = copies.get(published.count).map(|copy| copy.event.to_string());

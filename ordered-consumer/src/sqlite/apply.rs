@@ -12,8 +12,8 @@ use super::{
     write::{Effects, write, write_gates},
 };
 use crate::{
-    Answer, Answers, BATCH_REQUESTS_MAX, DueGates, FailureLogError, GateKey, Request, TakenGate, Timestamp,
-    gate::{self, Guard, Input, Moment, Reply, Rows, Settings},
+    Answer, Answers, BATCH_REQUESTS_MAX, DueGates, FailureLogError, GateKey, Request, Timestamp,
+    gate::{self, Guard, Input, Moment, Rows, Settings},
 };
 
 /// Whether the batch keeps the trait's contract.
@@ -89,7 +89,7 @@ impl Write for TakeDue {
             .int(self.consumer_id)
             .int(now.as_micros())
             .int(i64::from(self.limit));
-        let mut taken = Vec::new();
+        let mut due_gates = DueGates::default();
         let mut gates = Vec::new();
         for (row, version) in session.rows(due).await?.iter().zip(self.first_version..) {
             let moment = Moment { now, version, settings: &self.settings };
@@ -97,10 +97,7 @@ impl Write for TakeDue {
             let before = gate(row)?;
             let (rows, guard) = (Rows::default(), Guard::Unguarded);
             let step = gate::step(Some(before.clone()), &rows, None, &guard, &Input::Take, &moment);
-            if let Reply::Taken(what) = step.reply {
-                let key = GateKey { stream, entity: entity.clone() };
-                taken.push(TakenGate { key, taken: what });
-            }
+            due_gates.note(GateKey { stream, entity: entity.clone() }, &before, &step.reply, now);
             if step.gate.as_ref() != Some(&before) {
                 gates.push((int(row, "stream_id")?, entity, step.gate));
             }
@@ -108,7 +105,8 @@ impl Write for TakeDue {
         let gates: Vec<_> = gates.iter().map(|(id, entity, gate)| (*id, entity, gate.as_ref())).collect();
         write_gates(session, self.consumer_id, &gates).await?;
         let next_due_at = next_due_at(&session.rows(next_due(self.consumer_id)).await?)?;
-        Ok(DueGates { taken, next_due_in: next_due_at.map(|due_at| due_at.since(now)) })
+        due_gates.next_due_in = next_due_at.map(|due_at| due_at.since(now));
+        Ok(due_gates)
     }
 }
 

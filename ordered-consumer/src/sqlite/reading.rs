@@ -4,7 +4,7 @@ use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    columns::{bytes, count, event, int, maybe_index, outcome, stream_name, summary, text},
+    columns::{bytes, count, event, int, maybe_index, maybe_int, outcome, stream_name, summary, text},
     errors::{Trouble, corrupt},
     load::{position, position_of},
     statement::Statement,
@@ -155,12 +155,14 @@ pub(super) fn find_totals(consumer_id: i64) -> Statement {
     Statement::new(include_str!("sql/totals.sql")).int(consumer_id)
 }
 
-pub(super) fn totals(rows: &[SqliteRow]) -> Result<Totals, Trouble> {
+pub(super) fn totals(rows: &[SqliteRow], now: Timestamp) -> Result<Totals, Trouble> {
     let Some(row) = rows.first() else { return Ok(Totals::default()) };
+    let since = maybe_int(row, "held_since")?;
     Ok(Totals {
         gated_entities: count(row, "gated_entities")?,
         parked_entities: count(row, "parked_entities")?,
         held_events: count(row, "held_events")?,
         held_bytes: count(row, "held_bytes")?,
+        oldest_held: since.map(|since| now.since(Timestamp::from_micros(since))),
     })
 }

@@ -209,6 +209,7 @@ impl Mutant {
                     first_failed_at: None,
                     alone: false,
                     deadline: gate.due_at.unwrap(),
+                    since: gate.since,
                 });
             }
             (Reply::FailedAgain(Logged::Parked(ParkCause::Operator)), _)

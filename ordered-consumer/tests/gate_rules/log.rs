@@ -103,6 +103,11 @@ impl Log {
         for event in step.insert_conflicts.iter().map(given) {
             assert!(self.conflicts.insert(at(&event, event.digest())), "a conflict is kept once");
         }
+        if let Some((index, digest)) = step.delete_conflicts {
+            let named =
+                |(at, of): &(Index, [u8; 16])| *at == index && digest.is_none_or(|d| d.to_bytes() == *of);
+            self.conflicts.retain(|conflict| !named(conflict));
+        }
         if let Some(through) = step.delete_through {
             self.rows.retain(|index, _| *index > through);
         }
@@ -122,6 +127,11 @@ impl Log {
         }
         if let Input::Fail { event, .. } = input {
             rows.logged = vec![logged(event)];
+        }
+        if let Input::Operate(Operation { action: Action::VoidConflict { index, digest }, .. }) = input {
+            let named =
+                |(at, of): &&(Index, [u8; 16])| *at == *index && digest.is_none_or(|d| d.to_bytes() == *of);
+            rows.conflicts_named = u32::try_from(self.conflicts.iter().filter(named).count()).expect("few");
         }
         let Some(bound) = self.gate.as_ref().and_then(|gate| input.bound(gate)) else { return rows };
         let (passed, above): (Vec<_>, Vec<_>) = self.rows.iter().partition(|(index, _)| **index <= bound);

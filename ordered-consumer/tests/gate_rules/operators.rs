@@ -174,3 +174,58 @@ fn the_first_cause_of_a_park_stays() {
     assert_eq!(reply, Reply::FailedAgain(Logged::Parked(ParkCause::Operator)));
     assert_eq!(log.gate().parked, Some(ParkCause::Operator));
 }
+
+/// `event_with` makes another event at the same index.
+fn conflict(log: &mut Log, at: u128, text: &'static str) {
+    let other = Arrival { event: event_with(at, text), suspect: false };
+    log.step(&Input::Arrive { events: vec![other] });
+}
+
+#[test]
+fn a_void_takes_the_last_conflict_and_leaves_the_entity_parked() {
+    let mut log = Log::default();
+    log.fail(1, 1, RETRY);
+    conflict(&mut log, 1, "other");
+    conflict(&mut log, 1, "third");
+    let digest = Some(event_with(1, "other").digest());
+    let before = log.gate();
+    log.operate(Action::VoidConflict { index: index(1), digest }).unwrap();
+    assert_eq!(
+        log.operate(Action::VoidConflict { index: index(1), digest }),
+        Err(OperatorRefusal::NoSuchConflict)
+    );
+    log.operate(Action::VoidConflict { index: index(1), digest: None }).unwrap();
+    let after = log.gate();
+    assert_eq!((before.conflicts, after.conflicts, after.parked), (2, 0, Some(ParkCause::Conflict)));
+    assert_eq!((after.head, after.due_at, after.attempts), (before.head, None, before.attempts));
+    assert_ne!(before.version, after.version);
+}
+
+#[test]
+fn a_tombstone_that_only_kept_a_conflict_goes_with_it() {
+    let mut log = Log::default();
+    log.gate = Some(Gate { conflicts: 1, version: 9, ..Gate::default() });
+    let void = |log: &Log| log.operation(Action::VoidConflict { index: index(1), digest: None });
+    assert_eq!(
+        log.operate(Action::VoidConflict { index: index(1), digest: None }),
+        Err(OperatorRefusal::NoSuchConflict)
+    );
+    log.gate = None;
+    log.fail(1, 1, RETRY);
+    conflict(&mut log, 1, "other");
+    log.gate =
+        Some(Gate { resolved: None, head: None, released: None, parked: None, due_at: None, ..log.gate() });
+    let step = log.step(&void(&log));
+    assert_eq!((step.reply, step.gate), (Reply::Operated { version: 0 }, None));
+}
+
+#[test]
+fn a_note_changes_nothing_and_is_written_down_with_what_was_there() {
+    let mut log = Log::default();
+    log.fail(1, 1, RETRY);
+    let before = log.gate();
+    let step = log.step(&log.operation(Action::Note));
+    let audit = step.audit.unwrap();
+    assert_eq!((log.gate(), audit.outcome, audit.action), (before.clone(), Ok(before.version), "note"));
+    assert_eq!((audit.before, audit.after), (Some(before.summary()), Some(before.summary())));
+}

@@ -2,7 +2,9 @@
 
 use ordered_consumer::{
     Index, Timestamp,
-    gate::{ClaimToken, Gate, Guard, Input, LoggedAt, Moment, Reply, Rows, Step, StreamRecord},
+    gate::{
+        Action, ClaimToken, Gate, Guard, Input, LoggedAt, Moment, Operation, Reply, Rows, Step, StreamRecord,
+    },
 };
 
 use crate::{
@@ -51,6 +53,7 @@ impl Model {
             },
             claim: (small.claim > 0).then(|| ClaimToken::new(small.claim.into())),
             parked: small.parked,
+            conflicts: small.conflicts.into(),
             held_events: s.rows.count_ones().into(),
             held_bytes: self.bytes(s.rows),
             version: if self.breaks(Mutant::VersionReused) {
@@ -79,14 +82,20 @@ impl Model {
         let mut rows = Rows::default();
         let logged = |event: &ordered_consumer::Event| {
             let position = self.position(event.index()).unwrap_or(0);
-            let logged = LoggedAt { digest: event.digest(), conflict_known: false };
-            has(s.rows, position).then_some(logged)
+            let row = self.events.get(usize::from(position))?;
+            let other = event.digest() != row.digest();
+            let conflict_known = other && has(s.conflicts, position);
+            has(s.rows, position).then(|| LoggedAt { digest: row.digest(), conflict_known })
         };
         if let Input::Arrive { events } = input {
             rows.logged = events.iter().map(|arrival| logged(&arrival.event)).collect();
         }
         if let Input::Fail { event, .. } = input {
             rows.logged = vec![logged(event)];
+        }
+        if let Input::Operate(Operation { action: Action::VoidConflict { index, .. }, .. }) = input {
+            let named = self.position(*index).is_ok_and(|position| has(s.conflicts, position));
+            rows.conflicts_named = named.into();
         }
         let Some(bound) = gate.and_then(|gate| input.bound(gate)) else { return rows };
         let below = through(self.position(bound).unwrap_or(0));
@@ -124,9 +133,7 @@ impl Model {
             let index = index.ok_or_else(|| Broken::books("a step inserts what it was not given"))?;
             s.rows |= bit(self.position(index)?);
         }
-        if !step.insert_conflicts.is_empty() {
-            return Err(Broken::books("the same event was taken for a conflict"));
-        }
+        self.write_conflicts(s, input, &step)?;
         let operates = matches!(input, Input::Operate(_));
         if let Some(last) = step.delete_through {
             let last = self.position(last)?;
@@ -147,8 +154,31 @@ impl Model {
         if unparked && !operates {
             return Err(Broken::new(Promise::Operator, "un-parked, and no operator has said so"));
         }
+        let version = step.gate.as_ref().map_or(0, |gate| gate.version);
+        let notes = matches!(input, Input::Operate(Operation { action: Action::Note, .. }));
+        if notes && (s.gate != before || version != version_before) {
+            return Err(Broken::new(Promise::Operator, "a note changes the gate"));
+        }
         self.note_versions(s, before, version_before, step.gate.as_ref())?;
         Ok(step.reply)
+    }
+
+    fn write_conflicts(&self, s: &mut State, input: &Input, step: &Step) -> Result<(), Broken> {
+        if let (Input::Arrive { events }, false) = (input, step.insert_conflicts.is_empty()) {
+            for event in step.insert_conflicts.iter().filter_map(|place| events.get(*place)) {
+                let position = self.position(event.event.index())?;
+                if event.event.digest() == self.events[usize::from(position)].digest() {
+                    return Err(Broken::books("the same event was taken for a conflict"));
+                }
+                s.conflicts |= bit(position);
+            }
+        } else if !step.insert_conflicts.is_empty() {
+            return Err(Broken::books("a conflict comes from nowhere"));
+        }
+        if let Some((index, _)) = step.delete_conflicts {
+            s.conflicts &= !bit(self.position(index)?);
+        }
+        Ok(())
     }
 
     /// Forgets times and failures, and what the rows say already.
@@ -165,6 +195,7 @@ impl Model {
             due: due(gate.due_at)?,
             claim: gate.claim.map_or(0, |claim| small(claim.get())),
             parked: gate.parked,
+            conflicts: small(gate.conflicts.into()),
             version: small(version.into()),
         })
     }

@@ -65,7 +65,8 @@ impl Model {
     pub(crate) fn books(&self, s: &State, gate: Option<&Gate>) -> Result<(), Broken> {
         let wrong = |why: &str| Err(Broken::books(format!("{why}: rows {:#b}, {:?}", s.rows, s.gate)));
         let (Some(gate), Some(small)) = (gate, s.gate) else {
-            return if s.rows == 0 { Ok(()) } else { wrong("there are rows and no gate") };
+            let empty = s.rows == 0 && s.conflicts == 0;
+            return if empty { Ok(()) } else { wrong("there are rows or conflicts, and no gate") };
         };
         let bytes: u64 = (1..=self.scope.events)
             .filter(|event| has(s.rows, *event))
@@ -76,6 +77,9 @@ impl Model {
         }
         if gate.held_events != u64::from(s.rows.count_ones()) || gate.held_bytes != bytes {
             return wrong("events or bytes are not counted right");
+        }
+        if gate.conflicts != s.conflicts.count_ones() {
+            return wrong("conflicts are not counted right");
         }
         if gate.released < gate.head || gate.released.is_some() != gate.head.is_some() {
             return wrong("`released` is not at or past the head");
@@ -106,7 +110,9 @@ impl Model {
         version_before: u64,
         after: Option<&Gate>,
     ) -> Result<(), Broken> {
-        let seen = |gate: SmallGate| (gate.head, gate.parked.is_some(), gate.attempts, gate.claim > 0);
+        let seen = |gate: SmallGate| {
+            (gate.head, gate.parked.is_some(), gate.attempts, gate.claim > 0, gate.conflicts)
+        };
         let changed = before.map(seen) != s.gate.map(seen);
         let version_changed = after.map_or(0, |gate| gate.version) != version_before;
         if changed && !version_changed && after.is_some() {

@@ -30,6 +30,8 @@ pub(crate) struct Model {
     pub(crate) mutants: Mutants,
     pub(crate) settings: Settings,
     pub(crate) events: Vec<Event>,
+    /// Another event for each position.
+    pub(crate) impostors: Vec<Event>,
     pub(crate) failure: Failure,
     arrivals: Vec<Input>,
     why: Arc<str>,
@@ -43,6 +45,9 @@ impl Model {
             Event::builder(stream.clone(), index, "e").payload(vec![position; usize::from(position)]).build()
         };
         let events: Vec<Event> = (0..=scope.events).map(event).collect();
+        let impostor =
+            |event: &Event| Event::builder(stream.clone(), event.index(), "e").payload("another").build();
+        let impostors = events.iter().map(impostor).collect();
         let mut arrivals = Vec::new();
         for first in 0..=scope.events {
             for (suspect, last) in [(false, first), (true, first), (false, first + 1), (true, first + 1)] {
@@ -63,7 +68,7 @@ impl Model {
         };
         let failure = Failure::new("E", "no");
         let mutants = Mutants::of(mutants);
-        Ok(Self { scope, mutants, settings, events, failure, arrivals, why: "why".into() })
+        Ok(Self { scope, mutants, settings, events, impostors, failure, arrivals, why: "why".into() })
     }
 
     pub(crate) fn breaks(&self, mutant: Mutant) -> bool {
@@ -109,6 +114,8 @@ impl Model {
             Op::Edit => Action::Edit { payload: None, headers: Headers::default() },
             Op::Pause => Action::Pause,
             Op::Resume => Action::Resume,
+            Op::Void => Action::VoidConflict { index: self.index(pending.through), digest: None },
+            Op::Note => Action::Note,
         };
         let index = (pending.head > 0).then(|| self.index(pending.head));
         let (by, why) = (Arc::clone(&self.why), Arc::clone(&self.why));
@@ -155,6 +162,7 @@ impl Model {
         }
         self.topic_moves(s, moves);
         self.operator_moves(s, moves);
+        self.impostor_moves(s, moves);
         self.crash_moves(s, moves);
         for found in &mut moves.list {
             if let Ok(to) = &mut found.to {

@@ -89,6 +89,15 @@ mutants! {
     a_version_is_used_again_by_the_next_gate:
         VersionReused breaks Operator in operations(&[Op::Skip]);
 
+    a_note_changes_the_version:
+        NoteChangesVersion breaks Operator in operations(&[Op::Note]);
+    a_void_unparks:
+        VoidUnparks breaks Operator in Scope { impostors: 1, ..operations(&[Op::Void]) };
+    a_void_is_not_counted:
+        VoidNotCounted breaks Books in Scope { impostors: 1, ..operations(&[Op::Void]) };
+    a_conflict_is_voided_on_a_stale_version:
+        OperatorActsOnStale breaks Operator in Scope { impostors: 2, ..operations(&[Op::Void]) };
+
     the_cache_loads_no_tombstones:
         CacheWithoutTombstones breaks Regress in OWNED;
     the_generation_is_raised_whatever_it_is:

@@ -22,6 +22,7 @@ pub(crate) enum Mutant {
     LostRunNeverParks,
     LostRunNotDueAgain,
     NextNotDue,
+    NoteChangesVersion,
     OperatorActsOnStale,
     OperatorDoesNotWaitForRun,
     ParkDoesNotStick,
@@ -32,6 +33,8 @@ pub(crate) enum Mutant {
     VersionChangesWithHold,
     VersionKeptByFailure,
     VersionReused,
+    VoidNotCounted,
+    VoidUnparks,
     // Rules of the processes.
     CacheWithoutTombstones,
     FenceNotCompareAndSet,
@@ -197,6 +200,7 @@ impl Model {
         if self.breaks(Mutant::NextNotDue) && matches!(input, Input::Resolve { .. }) {
             gate.due_at = None;
         }
+        self.change_voids(before, input, moment, gate);
         let lost = matches!(input, Input::Take) && before.is_some_and(|gate| gate.claim.is_some());
         if self.breaks(Mutant::LostRunNotDueAgain) && lost {
             gate.due_at = None;
@@ -204,6 +208,24 @@ impl Model {
         if self.breaks(Mutant::ReleasedWindowIgnored) && matches!(input, Input::Resolve { .. }) {
             // As if the window were the whole log.
             gate.released = gate.head.and(Some(self.index(self.scope.events)));
+        }
+    }
+
+    /// What an operator does beside the log goes further than that.
+    fn change_voids(&self, before: Option<&Gate>, input: &Input, moment: &Moment<'_>, gate: &mut Gate) {
+        let Input::Operate(Operation { action, .. }) = input else { return };
+        if self.breaks(Mutant::NoteChangesVersion) && matches!(action, Action::Note) {
+            gate.version = moment.version;
+        }
+        if !matches!(action, Action::VoidConflict { .. }) {
+            return;
+        }
+        if self.breaks(Mutant::VoidUnparks) {
+            gate.parked = None;
+            gate.due_at = gate.due_at.or(gate.head.map(|_| moment.now));
+        }
+        if self.breaks(Mutant::VoidNotCounted) {
+            gate.conflicts = before.map_or(0, |gate| gate.conflicts);
         }
     }
 }

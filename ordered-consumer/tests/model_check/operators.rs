@@ -1,11 +1,11 @@
 //! Operators: they look, they decide, and later they act on what they saw.
 
-use ordered_consumer::gate::{Guard, OperatorRefusal, Reply};
+use ordered_consumer::gate::{Arrival, Guard, Input, OperatorRefusal, Reply, Verdict};
 
 use crate::{
     model::Model,
     moves::{Broken, Moves, Promise},
-    state::{Due, Op, Pending, State, highest, lowest},
+    state::{Due, Op, Pending, State, has, highest, lowest},
 };
 
 impl Model {
@@ -20,6 +20,25 @@ impl Model {
         }
     }
 
+    /// Another event comes at an index that is logged.
+    pub(crate) fn impostor_moves(&self, s: &State, moves: &mut Moves) {
+        if s.left.impostors == 0 {
+            return;
+        }
+        for position in (1..=self.scope.events).filter(|position| has(s.rows & !s.conflicts, *position)) {
+            let mut t = *s;
+            t.left.impostors -= 1;
+            let event = self.impostors[usize::from(position)].clone();
+            let input = Input::Arrive { events: vec![Arrival { event, suspect: false }] };
+            let to = match self.apply(&mut t, Guard::Unguarded, &input) {
+                Err(broken) => Err(broken),
+                Ok(Reply::Arrived(verdicts)) if verdicts == [Verdict::Conflict] => Ok(t),
+                Ok(other) => Err(Broken::books(format!("another event is answered {other:?}"))),
+            };
+            moves.fault("another event comes at a logged index", [0, position, 0], to);
+        }
+    }
+
     fn act(&self, s: &State, pending: Pending, moves: &mut Moves) {
         let mut t = *s;
         t.pending = Some(pending);
@@ -30,14 +49,14 @@ impl Model {
 
     fn acted(&self, mut t: State, pending: Pending) -> (&'static str, Result<State, Broken>) {
         let same = if pending.saw_gate { pending.same } else { t.gate.is_none() };
-        let skipped = t.skipped;
+        let before = t;
         let reply = match self.apply(&mut t, Guard::Unguarded, &self.operation(&pending)) {
             Err(broken) => return (name(pending.op), Err(broken)),
             Ok(reply) => reply,
         };
         t.pending = None;
         let Reply::OperatorRefused(refusal) = reply else {
-            return (name(pending.op), self.carried_out(t, pending, same, skipped, &reply));
+            return (name(pending.op), self.carried_out(t, pending, same, &before, &reply));
         };
         let stale = matches!(refusal, OperatorRefusal::Stale { .. });
         let why = "refused as stale, though head, state and attempts are what was decided on";
@@ -50,7 +69,7 @@ impl Model {
         mut t: State,
         pending: Pending,
         same: bool,
-        skipped: u8,
+        before: &State,
         reply: &Reply,
     ) -> Result<State, Broken> {
         let broken = |why: String| Err(Broken::new(Promise::Operator, why));
@@ -60,10 +79,16 @@ impl Model {
         if !same {
             return broken("the operator acts on what was not seen when it was decided".into());
         }
-        let gone = t.skipped & !skipped;
+        let gone = t.skipped & !before.skipped;
         let meant = if pending.op == Op::Skip { pending.head } else { pending.through };
         if gone != 0 && highest(gone) > meant {
             return broken(format!("meant to give up {meant}, gave up {gone:#b}"));
+        }
+        if matches!(pending.op, Op::Void | Op::Note) {
+            return match changed_beside(before, &t) {
+                true => broken("what is held, or how it goes on, was changed beside it".into()),
+                false => Ok(t),
+            };
         }
         t.operator_parked = matches!(pending.op, Op::Park | Op::Pause);
         let used_up = t.gate.is_some_and(|gate| gate.attempts >= self.scope.attempts_max);
@@ -101,6 +126,13 @@ impl Model {
     }
 }
 
+/// Whether anything but conflicts has changed. A gate that said nothing else may be gone.
+fn changed_beside(before: &State, after: &State) -> bool {
+    let beside = |s: &State| s.gate.map(|gate| (gate.head, gate.released, gate.due, gate.claim, gate.parked));
+    let gone = after.gate.is_none() && before.gate.is_some_and(|gate| gate.head == 0 && gate.resolved == 0);
+    before.rows != after.rows || before.skipped != after.skipped || (beside(before) != beside(after) && !gone)
+}
+
 fn is_sensible(s: &State, op: Op) -> bool {
     let held = s.rows != 0;
     let parked = s.gate.is_some_and(|gate| gate.parked.is_some());
@@ -109,6 +141,8 @@ fn is_sensible(s: &State, op: Op) -> bool {
         Op::Park => held && !parked,
         Op::Pause => !parked && !held,
         Op::Resume => parked,
+        Op::Void => s.conflicts != 0,
+        Op::Note => true,
     }
 }
 
@@ -117,7 +151,8 @@ fn seen(s: &State, op: Op) -> Pending {
     let through = match op {
         Op::Discard => highest(s.rows),
         Op::DiscardBeyond => highest(s.rows) + 1,
-        Op::Skip | Op::Park | Op::Retry | Op::Edit | Op::Pause | Op::Resume => head,
+        Op::Void => lowest(s.conflicts),
+        Op::Skip | Op::Park | Op::Retry | Op::Edit | Op::Pause | Op::Resume | Op::Note => head,
     };
     let version = s.gate.map_or(0, |gate| gate.version);
     Pending { op, head, through, saw_gate: s.gate.is_some(), version, fresh: true, same: true }
@@ -136,6 +171,8 @@ fn decide(s: &State, op: Op, moves: &mut Moves) {
         Op::Edit => "an operator decides to edit the head",
         Op::Pause => "an operator decides to pause",
         Op::Resume => "an operator decides to resume",
+        Op::Void => "an operator decides to void a conflict",
+        Op::Note => "an operator decides to write a note",
     };
     moves.fault(what, [0, pending.head, pending.through], Ok(t));
 }
@@ -149,5 +186,7 @@ fn name(op: Op) -> &'static str {
         Op::Edit => "an operator edits the head",
         Op::Pause => "an operator pauses",
         Op::Resume => "an operator resumes",
+        Op::Void => "an operator voids a conflict",
+        Op::Note => "an operator writes a note",
     }
 }

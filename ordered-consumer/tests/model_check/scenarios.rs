@@ -9,6 +9,8 @@ use crate::{
 
 const EVERY: &[Op] =
     &[Op::Skip, Op::Park, Op::Retry, Op::Discard, Op::DiscardBeyond, Op::Edit, Op::Pause, Op::Resume];
+/// What is done where another event came at a logged index.
+const VOIDS: &[Op] = &[Op::Void, Op::Note, Op::Retry, Op::Resume, Op::Skip];
 
 fn is_wide() -> bool {
     std::env::var("ORDERED_CONSUMER_MODEL").is_ok_and(|scope| scope == "wide")
@@ -119,6 +121,12 @@ scenarios! {
     two_operations_of_any_kind:
         Scope { failures: 2, operations: 2, actions: EVERY, ..BASE },
         wide: Scope { failures: 2, crashes: 1, operations: 2, actions: EVERY, ..BASE };
+    conflicts_and_what_operators_do_about_them:
+        Scope { events: 3, failures: 2, impostors: 2, operations: 2, actions: VOIDS, ..BASE },
+        wide: Scope { events: 3, failures: 2, crashes: 1, impostors: 2, operations: 3, actions: VOIDS, ..BASE };
+    conflicts_beside_in_process_runs_and_pauses:
+        Scope { impostors: 1, operations: 2, actions: &[Op::Void, Op::Pause, Op::Resume], ..IN_PROCESS },
+        wide: Scope { events: 3, impostors: 2, operations: 2, actions: VOIDS, ..IN_PROCESS };
     operations_beside_redelivery_and_an_early_look:
         Scope { operations: 1, actions: EVERY, early_looks: 1, ..TWICE },
         wide: Scope { failures: 2, operations: 2, actions: EVERY, early_looks: 1, ..TWICE };

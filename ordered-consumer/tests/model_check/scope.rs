@@ -45,6 +45,8 @@ pub(crate) struct Scope {
     pub(crate) refreshes: u8,
     pub(crate) operations: u8,
     pub(crate) actions: &'static [Op],
+    /// Other events that come at an index that is logged.
+    pub(crate) impostors: u8,
     /// The event that kills the process that runs it; zero for none.
     pub(crate) killer: u8,
     /// Attempts after which an event parks; zero for no limit.
@@ -79,6 +81,7 @@ pub(crate) const BASE: Scope = Scope {
     refreshes: 0,
     operations: 0,
     actions: &[],
+    impostors: 0,
     killer: 0,
     attempts_max: 0,
     uncommitted_max: 4,

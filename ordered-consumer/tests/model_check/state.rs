@@ -33,6 +33,7 @@ pub(crate) struct SmallGate {
     pub(crate) due: Due,
     pub(crate) claim: u8,
     pub(crate) parked: Option<ParkCause>,
+    pub(crate) conflicts: u8,
     /// Always 1, but where a mutant counts versions anew in each gate.
     pub(crate) version: u8,
 }
@@ -147,6 +148,9 @@ pub(crate) enum Op {
     Resume,
     /// Says one further than what is held: it must go no further than the last row.
     DiscardBeyond,
+    /// Gives up what is kept beside the head.
+    Void,
+    Note,
 }
 
 /// An operator has looked and decided, and has not acted yet.
@@ -194,6 +198,7 @@ pub(crate) struct Budget {
     pub(crate) give_backs: u8,
     pub(crate) refreshes: u8,
     pub(crate) operations: u8,
+    pub(crate) impostors: u8,
 }
 
 /// One state of everything.
@@ -203,6 +208,8 @@ pub(crate) struct State {
     pub(crate) gate: Option<SmallGate>,
     pub(crate) rows: u8,
     pub(crate) edited: u8,
+    /// Positions at which another event is kept beside the log.
+    pub(crate) conflicts: u8,
     pub(crate) generation: u8,
     pub(crate) clean: bool,
     // The broker's main stream.
@@ -243,6 +250,7 @@ impl State {
             gate: None,
             rows: 0,
             edited: 0,
+            conflicts: 0,
             generation: 1,
             clean: false,
             owner: 0,
@@ -276,6 +284,7 @@ impl State {
                 give_backs: scope.give_backs,
                 refreshes: scope.refreshes,
                 operations: scope.operations,
+                impostors: scope.impostors,
             },
         }
     }

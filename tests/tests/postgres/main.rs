@@ -1,6 +1,6 @@
 //! What the failure log in PostgreSQL promises beyond the suite that every failure log passes.
 #![cfg(feature = "services")]
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 mod lost_commits;
 mod opening;

@@ -1,6 +1,6 @@
 //! Several logs on one schema, as several processes have.
 
-use std::{collections::BTreeSet, time::Duration};
+use std::collections::BTreeSet;
 
 use futures::future::join_all;
 use ordered_consumer::{
@@ -64,7 +64,6 @@ async fn relays_in_several_processes_never_take_one_gate_twice() {
 async fn a_hold_races_a_takeover_and_is_found_by_it_or_refused() {
     let schema = TestSchema::new();
     let logs = logs(&schema, 2).await;
-    let mut refused = 0;
     for round in 0..40_u64 {
         let entity = format!("e{round}");
         if round == 0 {
@@ -83,20 +82,14 @@ async fn a_hold_races_a_takeover_and_is_found_by_it_or_refused() {
             held(&new, seen).await
         });
         let (hold, found) = (hold.await.unwrap(), take_over.await.unwrap());
-        match hold {
-            Reply::Arrived(verdicts) => {
-                assert_eq!(verdicts, [Verdict::Held]);
-                assert_eq!(found, [1, 2], "the new owner finds what was held before it");
-            }
-            reply => {
-                let stale = FenceRefusal::StaleGeneration { current: Some(generation + 1) };
-                assert_eq!(reply, Reply::Fenced(stale));
-                assert_eq!(held(&logs[0], entity).await, [1], "and nothing comes after it");
-                refused += 1;
-            }
+        if hold == Reply::Arrived(vec![Verdict::Held]) {
+            assert_eq!(found, [1, 2], "the new owner finds what was held before it");
+        } else {
+            let stale = FenceRefusal::StaleGeneration { current: Some(generation + 1) };
+            assert_eq!(hold, Reply::Fenced(stale));
+            assert_eq!(held(&logs[0], entity).await, [1], "and nothing comes after it");
         }
     }
-    assert!(refused <= 40);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
@@ -147,8 +140,7 @@ async fn batches_of_the_same_gates_in_opposite_orders_all_succeed() {
                 union all select count(*)::text from {schema}.event";
     let sums = schema.rows(sums).await;
     assert_eq!(sums[0], sums[1], "what the gates count is what the log has");
-    let deadline = Duration::from_secs(5);
-    assert!(logs[0].totals(&consumer()).await.unwrap().held_events > 0, "within {deadline:?}");
+    assert!(logs[0].totals(&consumer()).await.unwrap().held_events > 0);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]

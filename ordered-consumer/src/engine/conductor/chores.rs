@@ -66,7 +66,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 step
             }));
         }
-        if (gated || self.over_total) && self.totals_after <= now {
+        if (gated || self.over_total || self.core.telemetry.is_recorded()) && self.totals_after <= now {
             self.look_at_totals();
         }
     }
@@ -91,8 +91,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     let (events, bytes) = (totals.held_events, totals.held_bytes);
                     tracing::warn!(consumer = %conductor.core.name, over, events, bytes, "what the consumer holds in all has crossed its limit; streams wait while it is over");
                     let slots: Vec<u64> = conductor.intakes.keys().copied().collect();
-                    if over {
-                        conductor.core.counters.limited.add(slots.len() as u64);
+                    for intake in conductor.intakes.values().filter(|_| over) {
+                        intake.known.tally.limited.add(1);
                     }
                     slots.into_iter().for_each(|slot| conductor.pause_or_resume(slot));
                 }

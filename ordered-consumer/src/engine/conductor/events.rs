@@ -37,8 +37,10 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             taken.push(Waiting { delivery, gated: false, bytes });
         }
+        intake.known.tally.consumed.add(taken.len() as u64);
         intake.buffered += taken.len();
         intake.buffered_bytes += taken.iter().map(|waiting| waiting.bytes).sum::<usize>();
+        intake.tell_buffered();
         let owned = intake.state.as_ref().is_none_or(|state| state.is_owned());
         if owned {
             intake.waiting.extend(taken);
@@ -64,7 +66,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             entities.sort_unstable();
             entities.dedup();
             let call = || core.log.which_gated(&core.name, &state.name, &entities);
-            let found = persist::persist(&core.name, &core.counters, "looking gates up", call).await;
+            let found = persist::persist(&core.name, &core.streams, "looking gates up", call).await;
             let why = match found {
                 Ok((gated, now)) => {
                     state.set_clock(now);
@@ -176,19 +178,18 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     }
 
     fn done(&mut self, done: Vec<Done>) {
-        let mut by_slot = HashMap::<u64, (Vec<_>, Vec<u64>), BuildIdentity>::default();
-        let mut handled = 0;
+        let mut by_slot = HashMap::<u64, (Vec<_>, Vec<u64>, u64), BuildIdentity>::default();
         for Done { slot, sequence, index, receipt, bytes, outcome } in done {
-            match &outcome {
-                // Nearly all of them: one addition to what other threads add to as well is enough for a round.
-                Some(Outcome::Handled) => handled += 1,
-                Some(outcome) => self.core.counters.count(outcome),
-                None => {}
-            }
             let Some(intake) = self.intakes.get_mut(&slot) else { continue };
             intake.buffered = intake.buffered.saturating_sub(1);
             intake.buffered_bytes = intake.buffered_bytes.saturating_sub(bytes);
-            let (settled, abandoned) = by_slot.entry(slot).or_default();
+            let (settled, abandoned, handled) = by_slot.entry(slot).or_default();
+            match &outcome {
+                // Nearly all of them: one addition to what other threads add to as well is enough for a round.
+                Some(Outcome::Handled) => *handled += 1,
+                Some(outcome) => intake.known.tally.count(outcome),
+                None => {}
+            }
             if outcome.is_some() {
                 intake.progress.done(sequence);
                 settled.push((index, receipt));
@@ -200,9 +201,10 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 }
             }
         }
-        self.core.counters.handled.add(handled);
-        for (slot, (events, abandoned)) in by_slot {
+        for (slot, (events, abandoned, handled)) in by_slot {
             let Some(intake) = self.intakes.get_mut(&slot) else { continue };
+            intake.known.tally.handled.add(handled);
+            intake.tell_buffered();
             let assignment = intake.stream.assignment.clone();
             let lost = intake.leaving.is_some_and(Self::is_lost);
             if !abandoned.is_empty() {
@@ -223,7 +225,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             return;
         }
         intake.phase = Phase::Stopped;
-        self.core.counters.stopped.add(1);
+        intake.known.tally.stopped.add(1);
         let waiting = std::mem::take(&mut intake.waiting);
         Self::forget(intake, &waiting);
         let (stream, index) = (&intake.stream.assignment.stream, index.map(|index| index.to_string()));

@@ -24,12 +24,12 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         self.next_slot += 1;
         let (name, lease) = (stream.assignment.stream.clone(), stream.lease.clone());
         self.slots.insert(stream.assignment.clone(), slot);
-        self.intakes.insert(slot, Intake::new(stream));
+        self.intakes.insert(slot, Intake::new(stream, self.core.stream(&name)));
         match self.source.sharing() {
             Sharing::Owned => self.read_generation(slot, name),
             Sharing::Shared => {
-                let key = &self.core.fingerprints;
-                let state = StreamState::new(name, slot, Sharing::Shared, 0, lease, key);
+                let known = (self.core.stream(&name), &self.core.fingerprints);
+                let state = StreamState::new(name, slot, Sharing::Shared, 0, lease, known);
                 self.ready(slot, Arc::new(state), 0);
             }
         }
@@ -40,7 +40,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let call = || core.log.stream(&core.name, &name);
-            let read = persist::persist(&core.name, &core.counters, "taking a stream over", call).await;
+            let read = persist::persist(&core.name, &core.streams, "taking a stream over", call).await;
             let step: Step<H, S> = Box::new(move |conductor| match read {
                 Ok(record) => {
                     let generation = record.map_or(0, |record| record.generation);
@@ -226,7 +226,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
 
     /// Nothing of the assignment is left in this process.
     fn left(&mut self, slot: u64) {
-        let Some(intake) = self.intakes.remove(&slot) else { return };
+        let Some(mut intake) = self.intakes.remove(&slot) else { return };
+        (intake.buffered, intake.buffered_bytes) = (0, 0);
+        intake.tell_buffered();
         let assignment = intake.stream.assignment.clone();
         self.slots.remove(&assignment);
         if intake.leaving == Some(Leaving::Fenced) && !self.stopping {
@@ -245,7 +247,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
 /// Best effort, and not for longer than a drain: without it the next owner merely has more to suspect.
 async fn let_go_of<H: Handler>(core: &Core<H>, stream: &StreamName, report: &Settle) {
     let call = || core.log.settle(&core.name, stream, report);
-    let written = persist::persist(&core.name, &core.counters, "letting go of a stream", call);
+    let written = persist::persist(&core.name, &core.streams, "letting go of a stream", call);
     match tokio::time::timeout(core.timeouts.drain, written).await {
         Ok(Ok(Ok(_))) => {}
         Ok(Ok(Err(refusal))) => tracing::debug!(%stream, %refusal, "the stream was let go of too late"),

@@ -60,7 +60,8 @@ impl<H: Handler> Worker<H> {
         if self.handlers >= self.running_max {
             return false;
         }
-        let outage = self.streams.get(&slot).is_some_and(|assigned| assigned.station.stream.outage.lasts());
+        let outage =
+            self.streams.get(&slot).is_some_and(|assigned| assigned.station.stream.known.outage.lasts());
         if outage || self.core.solo.is_wanted() {
             self.look_again = true;
             return false;
@@ -321,7 +322,7 @@ impl<H: Handler> Worker<H> {
         let Some(assigned) = self.streams.get_mut(&slot) else { return };
         lane.limited = limited;
         if limited {
-            self.core.counters.limited.add(1);
+            assigned.station.stream.known.tally.limited.add(1);
             assigned.limited += 1;
         } else {
             assigned.limited = assigned.limited.saturating_sub(1);

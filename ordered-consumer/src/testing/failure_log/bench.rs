@@ -103,8 +103,13 @@ impl Bench {
         self.take_due(limit).await.taken.into_iter().map(|taken| taken.key.entity).collect()
     }
 
+    /// What is there, without its age: a clock moves on between two looks.
     pub(super) async fn totals(&self) -> Totals {
-        sound(self.log.totals(&self.consumer).await)
+        Totals { oldest_held: None, ..sound(self.log.totals(&self.consumer).await) }
+    }
+
+    pub(super) async fn oldest_held(&self) -> Option<Duration> {
+        sound(self.log.totals(&self.consumer).await).oldest_held
     }
 
     pub(super) async fn record(&self) -> Option<StreamRecord> {

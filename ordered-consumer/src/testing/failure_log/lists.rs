@@ -152,6 +152,7 @@ pub async fn totals_count_what_is_there(bench: &Bench) {
         parked_entities: 0,
         held_events: 3,
         held_bytes: size("a", 1) + size("a", 2) + size("b", 1),
+        oldest_held: None,
     };
     assert_eq!(bench.totals().await, expected);
     bench.entity("b").operated(Action::Park).await;
@@ -161,11 +162,31 @@ pub async fn totals_count_what_is_there(bench: &Bench) {
     assert_eq!(bench.totals().await, expected);
     bench.entity("a").run_and_resolve(1, 1).await;
     bench.entity("a").run_and_resolve(2, 0).await;
-    expected = Totals { gated_entities: 2, parked_entities: 2, held_events: 1, held_bytes: size("b", 1) };
+    expected.gated_entities = 2;
+    (expected.held_events, expected.held_bytes) = (1, size("b", 1));
     assert_eq!(bench.totals().await, expected, "a tombstone holds nothing and gates nobody");
     bench.entity("b").operated(Action::Skip).await;
     bench.entity("c").operated(Action::Resume).await;
     assert_eq!(bench.totals().await, Totals::default());
+}
+
+/// The age is the longest of all entities that hold events, and that of nothing else.
+pub async fn the_age_of_what_is_held_is_that_of_the_longest_gated_entity(bench: &Bench) {
+    bench.entity("paused").operated(Action::Pause).await;
+    bench.advance_secs(100);
+    assert_eq!(bench.oldest_held().await, None, "an entity without events holds nothing");
+    bench.entity("a").fill(&[1, 2]).await;
+    bench.advance_secs(20);
+    bench.entity("b").fill(&[1]).await;
+    bench.advance_secs(3);
+    let secs = async || bench.oldest_held().await.map(|age| age.as_secs());
+    assert_eq!(secs().await, Some(23));
+    bench.entity("a").run_and_resolve(1, 1).await;
+    assert_eq!(secs().await, Some(23), "its second event has waited for as long at most");
+    bench.entity("a").run_and_resolve(2, 0).await;
+    assert_eq!(secs().await, Some(3), "a tombstone holds nothing");
+    bench.entity("b").operated(Action::Skip).await;
+    assert_eq!(secs().await, None);
 }
 
 /// A window of one entity's events, however many there are.

@@ -158,3 +158,25 @@ pub async fn a_due_time_is_the_logs_own(bench: &Bench) {
     bench.advance_secs(1_000_000_000);
     assert!(bench.take_entities(10).await.is_empty());
 }
+
+/// A run that was lost for the last time is nobody's to report but the look's that found it; and a look says how late it
+/// came.
+pub async fn a_look_tells_what_it_has_parked_and_how_late_it_is(bench: &Bench) {
+    let bench = bench.with_settings(|settings| settings.attempts_max = 1);
+    let (lost, parked) = (bench.entity("lost"), bench.entity("parked"));
+    for entity in [&lost, &parked] {
+        entity.fail(1).await;
+    }
+    bench.advance_secs(1);
+    assert_eq!(bench.take_entities(10).await.len(), 2);
+    lost.run(1, 1, 7).await;
+    parked.run(1, 1, 8).await;
+    parked.operated(Action::Park).await;
+    bench.advance_secs(60 + 9);
+    let due = bench.take_due(10).await;
+    assert!(due.taken.is_empty(), "{due:?}");
+    assert_eq!(due.parked, std::slice::from_ref(&lost.key), "the other one was parked before");
+    assert_eq!(due.overdue.as_secs(), 9);
+    let due = bench.take_due(10).await;
+    assert!(due.parked.is_empty() && due.overdue.is_zero(), "{due:?}");
+}

@@ -11,6 +11,10 @@ impl Samples {
         self.0.push(value);
     }
 
+    pub(crate) fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     /// Combines two arms round by round: what ran at nearly the same time is compared with each other.
     pub(crate) fn paired(&self, other: &Self, combine: impl Fn(f64, f64) -> f64) -> Self {
         Self(self.0.iter().zip(&other.0).map(|(one, two)| combine(*one, *two)).collect())

@@ -1,23 +1,20 @@
 //! One entity with very many held events: its drain, memory, and what others notice.
 
-use std::{
-    sync::{Arc, Mutex, PoisonError},
-    time::Duration,
-};
+use std::{sync::Arc, time::Duration};
 
-use hdrhistogram::Histogram;
 use ordered_consumer::{
     ConsumerName, Event, FailureLog, Handler, HandlerError, OrderedConsumer, SqliteFailureLog, Timeouts,
     gate::Next,
-    in_memory_broker::{InMemoryBroker, NewEvent, TopicOptions},
+    in_memory_broker::{InMemoryBroker, TopicOptions},
 };
 use tokio::{
     sync::Semaphore,
-    time::{Instant, MissedTickBehavior, interval, sleep},
+    time::{Instant, sleep},
 };
 
 use crate::{
     arms::Samples,
+    others::Others,
     process_use::resident_bytes,
     report::{Report, Target},
     rig, seed,
@@ -26,9 +23,6 @@ use crate::{
 
 const NAME: &str = "hot-entity";
 const HOT: &str = "hot";
-const OTHERS: usize = 1_000;
-/// Events of other entities come in so many ticks a second.
-const TICKS: u32 = 200;
 const MIB: f64 = 1_048_576.0;
 /// What memory may grow by while the hot entity drains: a small part of what its held events take.
 const GROWTH_MIB_MAX: f64 = 16.0;
@@ -38,8 +32,7 @@ const LATENCY_RATIO_MAX: f64 = 1.5;
 /// The hot entity's runs wait for permits, so that its drain can rest; the others' latency is recorded.
 struct Watching {
     permits: Semaphore,
-    base: Instant,
-    latency_micros: Mutex<Histogram<u64>>,
+    others: Others,
 }
 
 impl Handler for Watching {
@@ -48,22 +41,7 @@ impl Handler for Watching {
             self.permits.acquire().await?.forget();
             return Ok(());
         }
-        let sent = event.payload().and_then(|payload| payload.as_ref().try_into().ok());
-        let sent = Duration::from_nanos(u64::from_be_bytes(sent.unwrap_or_default()));
-        let micros = u64::try_from(self.base.elapsed().saturating_sub(sent).as_micros())?;
-        self.latency_micros.lock().unwrap_or_else(PoisonError::into_inner).saturating_record(micros);
-        Ok(())
-    }
-}
-
-impl Watching {
-    /// What was recorded since the last call: the median and the 99th percentile, in microseconds.
-    fn latency(&self) -> (f64, f64) {
-        let mut recorded = self.latency_micros.lock().unwrap_or_else(PoisonError::into_inner);
-        let quantile = |share| recorded.value_at_quantile(share) as f64;
-        let latency = (quantile(0.5), quantile(0.99));
-        recorded.reset();
-        latency
+        self.others.arrived(&event)
     }
 }
 
@@ -130,11 +108,7 @@ async fn alternate(
     let options = TopicOptions { drop_settled: true, ..TopicOptions::default() };
     broker.create_topic_with(rig::TOPIC, options)?;
     anyhow::ensure!(stream.as_str() == "events/0", "the topic's only stream");
-    let watching = Arc::new(Watching {
-        permits: Semaphore::new(0),
-        base: Instant::now(),
-        latency_micros: Mutex::new(Histogram::new(3)?),
-    });
+    let watching = Arc::new(Watching { permits: Semaphore::new(0), others: Others::new()? });
     let timeouts = Timeouts { handler: Duration::from_secs(3_600), ..Timeouts::default() };
     let consumer = OrderedConsumer::new("bench", Arc::clone(&watching), log).with_timeouts(timeouts);
     let mut found = Found::default();
@@ -144,9 +118,9 @@ async fn alternate(
         let (mut resolved, each) = (0, events / rounds);
         let before = resident_bytes();
         for _ in 0..rounds {
-            watching.latency();
+            watching.others.latency();
             sleep(rest).await;
-            record(&mut found.resting, watching.latency());
+            record(&mut found.resting, watching.others.latency());
             let started = Instant::now();
             watching.permits.add_permits(each);
             resolved += each as u64;
@@ -157,15 +131,15 @@ async fn alternate(
             }
             found.rate.push(each as f64 / started.elapsed().as_secs_f64());
             found.growth_mib.push((highest - before) / MIB);
-            record(&mut found.draining, watching.latency());
+            record(&mut found.draining, watching.others.latency());
             commit_elsewhere(&other, rest).await?;
-            record(&mut found.committing, watching.latency());
+            record(&mut found.committing, watching.others.latency());
         }
         // The next run waits for a permit; it may have it, so that the end need not wait for it.
         watching.permits.add_permits(1);
         Ok(())
     };
-    let publishing = publish(&broker, watching.base, per_second);
+    let publishing = watching.others.publish(&broker, per_second);
     let source = broker.subscribe("hot", &[rig::TOPIC])?;
     let done = async {
         tokio::select! { ended = phases => ended, failed = publishing => failed }
@@ -196,19 +170,4 @@ async fn commit_elsewhere(log: &SqliteFailureLog, lasts: Duration) -> anyhow::Re
 fn record(samples: &mut [Samples; 2], (p50, p99): (f64, f64)) {
     samples[0].push(p50);
     samples[1].push(p99);
-}
-
-/// Publishes at a steady rate, whatever becomes of it.
-async fn publish(broker: &InMemoryBroker, base: Instant, per_second: u32) -> anyhow::Result<()> {
-    let mut ticks = interval(Duration::from_secs(1) / TICKS);
-    ticks.set_missed_tick_behavior(MissedTickBehavior::Burst);
-    let mut next = 0;
-    loop {
-        ticks.tick().await;
-        for _ in 0..per_second / TICKS {
-            let sent = u64::try_from(base.elapsed().as_nanos())?.to_be_bytes().to_vec();
-            broker.publish_event(rig::TOPIC, NewEvent::new(rig::entity("other", next % OTHERS), sent))?;
-            next += 1;
-        }
-    }
 }

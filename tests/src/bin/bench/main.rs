@@ -4,10 +4,16 @@
 //! its target is printed, too.
 
 mod arms;
+mod bulk_retry;
 mod drain;
+#[cfg(feature = "services")]
+mod drain_postgres;
 mod hold;
+#[cfg(feature = "services")]
+mod hold_postgres;
 mod hot_entity;
 mod million_gates;
+mod others;
 mod process_use;
 mod quiet;
 mod report;
@@ -52,6 +58,14 @@ enum Name {
     HotEntity,
     /// A million gated entities in SQLite.
     MillionGates,
+    /// Holding into PostgreSQL, at DATABASE_URL.
+    #[cfg(feature = "services")]
+    HoldPostgres,
+    /// Draining many entities from PostgreSQL, at DATABASE_URL, by two consumers.
+    #[cfg(feature = "services")]
+    DrainPostgres,
+    /// Very many parked entities, retried by one call.
+    BulkRetry,
     /// Everything.
     All,
 }
@@ -102,6 +116,20 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
     if asked(Name::MillionGates) {
         say("million-gates");
         million_gates::measure(&sizes, &mut report)?;
+    }
+    #[cfg(feature = "services")]
+    if asked(Name::HoldPostgres) {
+        say("hold-postgres");
+        hold_postgres::measure(&sizes, &mut report)?;
+    }
+    #[cfg(feature = "services")]
+    if asked(Name::DrainPostgres) {
+        say("drain-postgres");
+        drain_postgres::measure(&sizes, &mut report)?;
+    }
+    if asked(Name::BulkRetry) {
+        say("bulk-retry");
+        bulk_retry::measure(&sizes, &mut report)?;
     }
     Ok(report)
 }

@@ -18,6 +18,10 @@ pub(crate) struct Sizes {
     pub(crate) hot_rest: Duration,
     /// Events of other entities, each second.
     pub(crate) hot_others_per_second: u32,
+    /// Parked entities that one call retries.
+    pub(crate) bulk_entities: usize,
+    /// How long others' latency is measured while they are retried, and a third of it while none is, in turns.
+    pub(crate) bulk_step: Duration,
 }
 
 impl Sizes {
@@ -35,6 +39,8 @@ impl Sizes {
             hot_events: 200_000,
             hot_rest: Duration::from_secs(5),
             hot_others_per_second: 1_000,
+            bulk_entities: 100_000,
+            bulk_step: Duration::from_secs(10),
         };
         if !quick {
             return full;
@@ -51,6 +57,8 @@ impl Sizes {
             rounds: rounds.unwrap_or(2).max(1),
             hot_events: 400,
             hot_rest: Duration::from_millis(200),
+            bulk_entities: 50,
+            bulk_step: Duration::from_millis(300),
             ..full
         }
     }
