@@ -5,6 +5,9 @@
 #[path = "source_conformance/broken.rs"]
 mod broken;
 #[cfg(test)]
+#[path = "source_conformance/broken_publisher.rs"]
+mod broken_publisher;
+#[cfg(test)]
 #[path = "source_conformance/fixture.rs"]
 mod fixture;
 #[cfg(test)]
@@ -12,9 +15,32 @@ mod fixture;
 mod mutants;
 
 mod topic {
-    ordered_consumer::source_conformance!(paused; any, owned, copies; super::fixture::topic());
+    ordered_consumer::source_conformance!(paused; any, owned, copies, publisher; super::fixture::topic());
+}
+
+mod topic_with_sessions {
+    ordered_consumer::source_conformance!(
+        paused; any, owned, sessions, copies, publisher; super::fixture::topic_with_sessions()
+    );
 }
 
 mod queue {
-    ordered_consumer::source_conformance!(paused; any, shared, copies; super::fixture::queue());
+    ordered_consumer::source_conformance!(paused; any, shared, copies, publisher; super::fixture::queue());
+}
+
+mod queue_with_heartbeats {
+    ordered_consumer::source_conformance!(paused; any, heartbeats; super::fixture::queue_with_heartbeats());
+}
+
+// The wrappers of fault tests must not be faults themselves.
+mod wrapped_topic {
+    ordered_consumer::source_conformance!(
+        paused; any, owned, sessions, copies, publisher; super::fixture::wrapped_topic()
+    );
+}
+
+mod wrapped_queue {
+    ordered_consumer::source_conformance!(
+        paused; any, heartbeats, copies, publisher; super::fixture::wrapped_queue()
+    );
 }

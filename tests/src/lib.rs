@@ -1,15 +1,21 @@
 //! Shared by the tests and the benchmark program.
 
 pub mod both_logs;
+pub mod delaying_proxy;
 pub mod keeper;
 pub mod latch;
 pub mod operating;
 pub mod order;
 #[cfg(feature = "services")]
 pub mod postgres;
+#[cfg(feature = "services")]
+pub mod postgres_store;
+pub mod processes;
 pub mod recorder;
 pub mod running;
 pub mod scripted;
+pub mod snapshot;
+pub mod store;
 pub mod world;
 
 pub use self::{

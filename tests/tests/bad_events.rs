@@ -8,7 +8,8 @@ use std::{error::Error, sync::Arc};
 use bytes::Bytes;
 use ordered_consumer::{
     ENTITY_BYTES_MAX, Event, EventBuilder, EventError, FailureLog, HEADERS_BYTES_MAX, HEADERS_MAX, Headers,
-    Index, Limits, OrderedConsumer, Outcome, ParkCause, ProcessError, StreamName, in_memory_broker::NewEvent,
+    Index, Limits, MemoryFailureLog, OrderedConsumer, Outcome, ParkCause, ProcessError, StreamName,
+    in_memory_broker::NewEvent,
 };
 use ordered_consumer_tests::{
     Keeper, Running, Scripted, World, eventually, on_both_logs,
@@ -308,4 +309,15 @@ async fn another_event_at_a_logged_index_parks_the_entity_and_a_retry_runs_the_l
     retries.stop().await;
     assert_same(&keeper.handled()[0], &first());
     assert_eq!(keeper.handled()[1].index(), Index::new(2));
+}
+
+#[tokio::test(start_paused = true)]
+async fn the_error_of_an_event_that_cannot_be_taken_shows_nothing_of_its_key_or_payload() {
+    let consumer = keeping(&Keeper::default(), &(Arc::new(MemoryFailureLog::new()) as Arc<dyn FailureLog>));
+    let large = "p".repeat(PAYLOAD_BYTES_MAX + 1);
+    for bad in [event(1, "k".repeat(ENTITY_BYTES_MAX + 1)), event(2, "kkk").payload(large)] {
+        let error = consumer.process(bad.build()).await.unwrap_err();
+        let text = format!("{error} {error:?}");
+        assert!(!text.contains("kkk") && !text.contains("ppp"), "{text}");
+    }
 }

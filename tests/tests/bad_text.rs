@@ -214,3 +214,20 @@ async fn a_consumer_name_that_cannot_be_used_is_refused_wherever_it_is_first_use
         assert_eq!(world.broker.lag(NAME), 1, "nothing was taken");
     }
 }
+
+// What an operator reads, and what a developer prints.
+#[tokio::test(start_paused = true)]
+async fn neither_explanations_nor_debug_output_show_escapes_or_keys() {
+    for text in ["\u{1b}[2J<script>\0\u{202e}".to_owned(), "x".repeat(1 << 20)] {
+        let log: Arc<dyn FailureLog> = Arc::new(MemoryFailureLog::new());
+        let consumer = failing(NAME, &log, move || text.clone());
+        let key = "\u{1b}[31mred";
+        consumer.process(event("orders/0", 1, key)).await.unwrap();
+        let kept = gates(&log).await.remove(0);
+        let explained = consumer.operator("ann").unwrap().explain(key).await.unwrap();
+        for shown in [explained, format!("{kept:?}")] {
+            assert!(!shown.contains('\u{1b}') && !shown.contains('\u{202e}'), "{shown:?}");
+            assert!(!shown.contains("red"), "no key is shown: {shown}");
+        }
+    }
+}

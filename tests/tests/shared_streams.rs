@@ -2,8 +2,12 @@
 
 use std::time::Duration;
 
-use ordered_consumer::in_memory_broker::QueueOptions;
-use ordered_consumer_tests::{Act, RunEnd, Running, Scripted, World, eventually};
+use ordered_consumer::{
+    Event, EventSource, Outcome,
+    in_memory_broker::QueueOptions,
+    testing::{FaultyFailureLog, LogFault},
+};
+use ordered_consumer_tests::{Act, RunEnd, Running, Scripted, World, eventually, world::consumer};
 
 // Scenario 42: the handler is dropped before somebody else may get the event; the next receive is suspect.
 #[tokio::test(start_paused = true)]
@@ -24,4 +28,46 @@ async fn a_handler_whose_visibility_runs_out_is_dropped_and_nothing_of_its_group
     running.stop().await;
     assert_eq!(handler.runs.ended("a1", RunEnd::Dropped), 1);
     assert_eq!(handler.runs.succeeded_of("a"), ["a1", "a2", "a3"]);
+}
+
+// While the look-up of a receive is on its way back, saying that the entity is clear, another process fails on its first
+// event and logs it. That one was received before, and so asks: "duplicate", the log has it. What is behind it in the same
+// receive must not go by the look-up any more.
+#[tokio::test(start_paused = true)]
+async fn after_a_duplicate_answer_the_later_events_of_the_same_receive_ask_again() {
+    let world = World::with(&[]);
+    // More than are decided in one write.
+    let texts: Vec<String> = (1..=150).map(|number| format!("a{number}")).collect();
+    let options = QueueOptions { receive_max: texts.len(), ..QueueOptions::default() };
+    world.broker.create_queue("jobs", options).unwrap();
+    let publish = |text: &str| world.broker.publish("jobs", "a", text.to_owned()).unwrap();
+    let (stream, index) = publish(&texts[0]);
+    let mut crashed = world.broker.subscribe_queue("jobs").unwrap();
+    while world.broker.in_flight("jobs") == 0 {
+        drop(crashed.next().await.unwrap());
+    }
+    drop(crashed);
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    for text in &texts[1..] {
+        publish(text);
+    }
+    let log = FaultyFailureLog::new(world.log.clone());
+    log.script([None]);
+    log.fail_next(100, LogFault::StallsWritten);
+    let handler = Scripted::calm();
+    let running =
+        Running::start(consumer(&handler, log.clone()), world.broker.subscribe_queue("jobs").unwrap());
+    eventually("the receive is looked up", || log.calls().which_gated == 1).await;
+    let other = handler.beside(|_, _| Act::Fail("in another process"));
+    let first = Event::builder(stream, index, "a").payload("a1").build();
+    let outcome = consumer(&other, world.log.clone()).process(first).await.unwrap();
+    assert!(matches!(outcome, Outcome::RetryScheduled { .. }), "{outcome}");
+    log.recover();
+    log.unstall();
+    eventually("all are handled", || handler.runs.succeeded().len() >= texts.len()).await;
+    eventually("the queue is empty", || world.broker.kept("jobs") == 0).await;
+    let stats = running.stats();
+    running.stop().await;
+    assert_eq!((stats.duplicates, stats.held), (1, 149), "{stats:?}");
+    assert_eq!(handler.runs.succeeded(), texts);
 }

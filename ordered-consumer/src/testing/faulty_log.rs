@@ -12,6 +12,7 @@ use std::{
 use tokio::sync::watch;
 
 use self::{calls::Method, plan::Plan};
+use super::cancelled::{cancelled_at_poll, yields};
 use crate::{FailureLog, FailureLogError};
 
 pub use self::calls::Calls;
@@ -32,6 +33,10 @@ pub enum LogFault {
     StallsUnwritten,
     /// The call waits after the write, before it returns, until [`FaultyFailureLog::unstall`] lets it go on.
     StallsWritten,
+    /// The call is dropped when it is pending for this time, counted from 1, and the caller is told that the outcome is
+    /// unknown. A call that only reads is unavailable instead, and one that is ready before says what it has to say.
+    /// Beside [`FaultyFailureLog::slow`], which makes a call wait at known places.
+    DroppedAt(u32),
 }
 
 /// A failure log around another one, which fails by a plan and counts its calls. Clones share plan and counts.
@@ -71,6 +76,15 @@ struct Shared {
 struct State {
     plan: Plan,
     calls: Calls,
+    slow: Slow,
+    drops_each_at: Option<u32>,
+}
+
+/// How often each call is pending, before and after what it does.
+#[derive(Clone, Copy, Debug, Default)]
+struct Slow {
+    before: u32,
+    after: u32,
 }
 
 #[derive(Clone, Copy, Debug, Default)]
@@ -136,6 +150,18 @@ impl<L> FaultyFailureLog<L> {
         });
     }
 
+    /// From now on every call is pending so many times before it does anything, and so many times after it has done it.
+    /// It wakes itself, and needs no clock.
+    pub fn slow(&self, before: u32, after: u32) {
+        self.state().slow = Slow { before, after };
+    }
+
+    /// From now on every call is dropped when it is pending for this time, counted from 1, and is then made again; with
+    /// none, no more. What a caller sees is the second call.
+    pub fn drop_each_call_at(&self, pending: Option<u32>) {
+        self.state().drops_each_at = pending;
+    }
+
     /// How often each method has been called so far, whatever came of it.
     #[must_use]
     pub fn calls(&self) -> Calls {
@@ -156,37 +182,58 @@ impl<L: FailureLog> FaultyFailureLog<L> {
     }
 
     /// One call: counted, then done as the plan says.
-    async fn through<T: Send>(
+    async fn through<T: Send, F: Future<Output = Result<T, FailureLogError>> + Send>(
         &self,
         method: Method,
         requests: usize,
-        call: impl Future<Output = Result<T, FailureLogError>> + Send,
+        call: impl Fn() -> F + Send + Sync,
     ) -> Result<T, FailureLogError> {
-        let fault = {
+        let (fault, slow, drops_each_at) = {
             let mut state = self.state();
             state.calls.count(method, requests);
-            state.plan.next()
+            (state.plan.next(), state.slow, state.drops_each_at)
         };
         self.shared.stall_while(|gate, _| gate.closed).await;
+        let call = || slowly(slow, call());
+        if let Some(pending) = drops_each_at
+            && let Some(outcome) = cancelled_at_poll(polls(pending), call()).await
+        {
+            return outcome;
+        }
         match fault {
-            None => call.await,
+            None => call().await,
             Some(LogFault::Unavailable) => Err(unavailable()),
             Some(LogFault::UnknownUnwritten) => Err(unknown(method)),
             Some(LogFault::UnknownWritten) => {
-                call.await?;
+                call().await?;
                 Err(unknown(method))
             }
             Some(LogFault::StallsUnwritten) => {
                 self.shared.stall_while(|gate, since| gate.opened == since.opened).await;
-                call.await
+                call().await
             }
             Some(LogFault::StallsWritten) => {
-                let outcome = call.await;
+                let outcome = call().await;
                 self.shared.stall_while(|gate, since| gate.opened == since.opened).await;
                 outcome
             }
+            Some(LogFault::DroppedAt(pending)) => {
+                let outcome = cancelled_at_poll(polls(pending), call()).await;
+                outcome.unwrap_or_else(|| Err(unknown(method)))
+            }
         }
     }
+}
+
+fn polls(pending: u32) -> usize {
+    usize::try_from(pending).unwrap_or(usize::MAX)
+}
+
+async fn slowly<T: Send>(slow: Slow, call: impl Future<Output = T> + Send) -> T {
+    yields(slow.before).await;
+    let outcome = call.await;
+    yields(slow.after).await;
+    outcome
 }
 
 impl Shared {

@@ -45,3 +45,28 @@ mod behind_an_arc {
 mod with_no_faults_planned {
     ordered_consumer::failure_log_conformance!(super::faulty_bench());
 }
+
+/// Every call waits, twice before the write and twice after it.
+async fn slow_bench() -> Bench {
+    let clock = clock();
+    let log = FaultyFailureLog::new(MemoryFailureLog::new().with_clock(clock.clone()));
+    log.slow(2, 2);
+    Bench::new(log, clock)
+}
+
+/// Every call is dropped before its write, and made again: what was dropped must have done nothing.
+async fn dropped_bench() -> Bench {
+    let clock = clock();
+    let log = FaultyFailureLog::new(MemoryFailureLog::new().with_clock(clock.clone()));
+    log.slow(2, 0);
+    log.drop_each_call_at(Some(2));
+    Bench::new(log, clock)
+}
+
+mod slow {
+    ordered_consumer::failure_log_conformance!(super::slow_bench());
+}
+
+mod with_every_call_dropped_before_its_write {
+    ordered_consumer::failure_log_conformance!(super::dropped_bench());
+}

@@ -68,6 +68,9 @@ caught! {
     a_log_that_forgets_the_fence: ForgetsTheFence
         by a_failure_is_refused_under_a_stale_generation, a_hold_is_refused_under_a_stale_generation,
            nobody_writes_under_a_generation_that_there_is_not, an_owner_from_before_a_decision_is_refused;
+    a_log_that_reads_the_fence_without_a_lock: ReadsTheFenceWithoutALock
+        by nothing_is_written_behind_a_takeover_that_comes_at_the_same_time;
+    a_log_that_forgets_the_lock: ForgetsTheLock by of_claims_made_at_the_same_time_one_wins;
     a_log_that_ignores_the_deadline: IgnoresTheDeadline by a_write_is_refused_past_its_deadline_by_the_logs_clock;
     a_log_that_goes_by_its_callers_clock: GoesByTheCallersClock
         by a_write_is_refused_past_its_deadline_by_the_logs_clock, answers_carry_the_logs_own_time;

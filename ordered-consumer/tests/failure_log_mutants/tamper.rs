@@ -85,6 +85,15 @@ impl Mutant {
     async fn bent(&self, consumer: &ConsumerName, request: &Request) -> Request {
         let mut request = request.clone();
         let gate = self.gate(consumer, &request.key).await;
+        if let (Guard::Owned { generation }, true) =
+            (request.guard, self.has(Fault::ReadsTheFenceWithoutALock))
+        {
+            let record = self.inner.stream(consumer, &request.key.stream).await.unwrap();
+            if record.is_some_and(|record| record.generation == generation) {
+                tokio::task::yield_now().await;
+                request.guard = Guard::Unguarded;
+            }
+        }
         match &mut request.guard {
             Guard::Owned { .. } if self.has(Fault::ForgetsTheFence) => request.guard = Guard::Unguarded,
             Guard::Shared { deadline } if self.has(Fault::IgnoresTheDeadline) => *deadline = None,
@@ -175,13 +184,23 @@ impl Mutant {
     }
 
     /// What a faulty log makes of a sound answer.
-    async fn spoilt(&self, consumer: &ConsumerName, request: &Request, answer: Answer) -> Answer {
+    ///
+    /// `seen_claimed` is false where it has seen the gate without a claim, and decides by what it has seen.
+    async fn spoilt(
+        &self,
+        consumer: &ConsumerName,
+        request: &Request,
+        answer: Answer,
+        seen_claimed: bool,
+    ) -> Answer {
         let Answer { mut reply, event } = answer;
         let mut event = event.map(|event| self.event(&event));
         match (&mut reply, &request.input) {
             (Reply::Claimed(grant), _) if self.has(Fault::CountsAnAttemptTwice) => grant.attempt += 1,
             (Reply::FailedAgain(_), Input::GiveBack { .. }) => reply = Reply::GivenBack,
-            (Reply::ClaimRefused(ClaimRefusal::Running), _) if self.has(Fault::GrantsAClaimTwice) => {
+            (Reply::ClaimRefused(ClaimRefusal::Running), _)
+                if self.has(Fault::GrantsAClaimTwice) || !seen_claimed =>
+            {
                 let gate = self.gate(consumer, &request.key).await.unwrap();
                 event = self.logged(consumer, &request.key).await.into_iter().next();
                 reply = Reply::Claimed(Grant {
@@ -287,10 +306,15 @@ impl Mutant {
             let (now, answers) = (Timestamp::default(), vec![Answer { reply, event: None }]);
             return Ok(Answers { answers, now });
         }
+        let mut seen_claimed = true;
+        if self.has(Fault::ForgetsTheLock) {
+            seen_claimed = self.gate(consumer, &request.key).await.is_none_or(|gate| gate.claim.is_some());
+            tokio::task::yield_now().await;
+        }
         let bent = self.bent(consumer, request).await;
         let mut answers = self.inner.apply(consumer, settings, &[bent]).await?;
         let answer = answers.answers.remove(0);
-        answers.answers.push(self.spoilt(consumer, request, answer).await);
+        answers.answers.push(self.spoilt(consumer, request, answer, seen_claimed).await);
         Ok(answers)
     }
 }

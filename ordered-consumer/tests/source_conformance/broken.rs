@@ -7,13 +7,13 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    time::Duration,
 };
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Delivery, EventPublisher, EventSource, Index, Published, ReleasedEvent, Settlement, Sharing,
-    SourceError, SourceMessage,
-    in_memory_broker::{InMemoryBroker, InMemoryPublisher},
+    Assignment, Delivery, EventSource, Index, Lease, Settlement, Sharing, SourceError, SourceMessage,
+    in_memory_broker::InMemoryBroker,
 };
 
 /// What a broken source does wrong.
@@ -51,8 +51,14 @@ pub(super) enum Fault {
     SettlesCopiesOnDelivery,
     /// Never settles a copy.
     NeverSettlesCopies,
-    /// Gives each delivery a lease of its own.
+    /// Gives each delivery and each assignment a lease of its own, which nobody extends.
     LeasesEach,
+    /// Gives leases that last for days.
+    LeasesForever,
+    /// Gives assignments without a lease.
+    NoLeases,
+    /// Takes every delivery for the first.
+    HidesRedeliveries,
     /// Says that something is settled as soon as it was told.
     SaysSettledTooFar,
 }
@@ -83,6 +89,11 @@ impl Broken {
                     self.inner.confirm(&stream.assignment).await.unwrap();
                 }
             }
+            SourceMessage::Assigned(streams) => {
+                for stream in streams {
+                    stream.lease = self.bent(stream.lease.take());
+                }
+            }
             SourceMessage::Revoked { assignments, .. } if self.fault == Fault::ReleasesAtOnce => {
                 for assignment in assignments {
                     self.inner.release(assignment);
@@ -104,6 +115,15 @@ impl Broken {
         message
     }
 
+    fn bent(&self, lease: Option<Lease>) -> Option<Lease> {
+        match self.fault {
+            Fault::LeasesEach => lease.map(|lease| Lease::new(lease.remaining())),
+            Fault::LeasesForever => lease.map(|_| Lease::new(Duration::from_secs(1_000_000))),
+            Fault::NoLeases => None,
+            _ => lease,
+        }
+    }
+
     fn corrupt_events(&mut self, assignment: &Assignment, deliveries: &mut Vec<Delivery>) {
         match self.fault {
             Fault::SettlesOnDelivery => self.inner.settle(Self::all(assignment, deliveries)),
@@ -111,10 +131,16 @@ impl Broken {
             Fault::DropsTheLast if deliveries.len() > 1 => {
                 deliveries.pop();
             }
-            Fault::LeasesEach => {
+            Fault::LeasesEach | Fault::LeasesForever => {
                 for delivery in deliveries {
-                    let lasts = delivery.lease.as_ref().unwrap().remaining();
-                    delivery.lease = Some(ordered_consumer::Lease::new(lasts));
+                    delivery.lease = self.bent(delivery.lease.take());
+                }
+            }
+            Fault::HidesRedeliveries => {
+                for delivery in deliveries {
+                    let mut context = delivery.event.context();
+                    context.redelivered = false;
+                    delivery.event = delivery.event.clone().with_context(context);
                 }
             }
             _ => {}
@@ -204,27 +230,5 @@ impl EventSource for Broken {
 
     async fn close(&mut self) -> Result<(), SourceError> {
         self.inner.close().await
-    }
-}
-
-/// A publisher that goes on after a failure.
-#[derive(Debug)]
-pub(super) struct PublishesOn(pub(super) InMemoryPublisher);
-
-#[async_trait]
-impl EventPublisher for PublishesOn {
-    fn describe(&self) -> String {
-        self.0.describe()
-    }
-
-    async fn publish(&self, events: &[ReleasedEvent]) -> Published {
-        let mut first_failure = None;
-        for (count, event) in events.iter().enumerate() {
-            let published = self.0.publish(std::slice::from_ref(event)).await;
-            if let Some(failed) = published.failed {
-                first_failure.get_or_insert(Published { count, failed: Some(failed) });
-            }
-        }
-        first_failure.unwrap_or(Published { count: events.len(), failed: None })
     }
 }

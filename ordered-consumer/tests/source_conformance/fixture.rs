@@ -5,8 +5,8 @@ use std::time::Duration;
 use async_trait::async_trait;
 use ordered_consumer::{
     EventPublisher, EventSource, Index, Sharing, StreamName,
-    in_memory_broker::{InMemoryBroker, InMemoryPublisher, NewEvent, QueueOptions},
-    testing::source::SourceFixture,
+    in_memory_broker::{GroupOptions, InMemoryBroker, InMemoryPublisher, NewEvent, QueueOptions},
+    testing::{FaultyPublisher, FaultySource, source::SourceFixture},
 };
 
 pub(super) const VISIBILITY: Duration = Duration::from_secs(30);
@@ -19,9 +19,14 @@ pub(super) struct InMemoryFixture {
     publisher: InMemoryPublisher,
     sharing: Sharing,
     breaks: Option<Breaks>,
-    /// Goes on publishing after a failure.
-    pub(super) publishes_on: bool,
+    /// What makes its publisher a broken one.
+    pub(super) breaks_publisher: Option<BreaksPublisher>,
+    /// Sources and publisher behind their wrappers, slow, and with every `next` dropped and made again.
+    wrapped: bool,
 }
+
+/// What makes a publisher of the fixture a broken one.
+pub(super) type BreaksPublisher = fn(InMemoryPublisher) -> Box<dyn EventPublisher>;
 
 impl InMemoryFixture {
     pub(super) fn new(sharing: Sharing, breaks: Option<Breaks>) -> Self {
@@ -38,8 +43,51 @@ impl InMemoryFixture {
             }
         };
         broker.create_group("g", Default::default());
-        Self { broker, publisher, sharing, breaks, publishes_on: false }
+        Self { broker, publisher, sharing, breaks, breaks_publisher: None, wrapped: false }
     }
+
+    /// A topic whose members are declared dead when they fall silent.
+    pub(super) fn with_sessions(breaks: Option<Breaks>) -> Self {
+        let fixture = Self::new(Sharing::Owned, breaks);
+        let session_timeout = Some(Duration::from_secs(20));
+        fixture.broker.create_group("g", GroupOptions { session_timeout, ..GroupOptions::default() });
+        fixture
+    }
+
+    /// A queue whose sources extend what they have received.
+    pub(super) fn with_heartbeats(breaks: Option<Breaks>) -> Self {
+        let broker = InMemoryBroker::new();
+        let heartbeat = Some(VISIBILITY / 3);
+        let options = QueueOptions { visibility_timeout: VISIBILITY, heartbeat, ..Default::default() };
+        broker.create_queue("t", options).unwrap();
+        let publisher = broker.queue_retry_publisher("t");
+        let sharing = Sharing::Shared;
+        Self { broker, publisher, sharing, breaks, breaks_publisher: None, wrapped: false }
+    }
+}
+
+pub(super) async fn topic_with_sessions() -> Box<dyn SourceFixture> {
+    Box::new(InMemoryFixture::with_sessions(None))
+}
+
+pub(super) async fn queue_with_heartbeats() -> Box<dyn SourceFixture> {
+    Box::new(InMemoryFixture::with_heartbeats(None))
+}
+
+pub(super) async fn wrapped_topic() -> Box<dyn SourceFixture> {
+    Box::new(InMemoryFixture { wrapped: true, ..InMemoryFixture::with_sessions(None) })
+}
+
+pub(super) async fn wrapped_queue() -> Box<dyn SourceFixture> {
+    Box::new(InMemoryFixture { wrapped: true, ..InMemoryFixture::with_heartbeats(None) })
+}
+
+/// A source that is slow, and whose every wait is cut once.
+fn wrapped(source: impl EventSource + 'static) -> Box<dyn EventSource> {
+    let source = FaultySource::new(source);
+    source.faults().slow(2);
+    source.faults().drop_each_next_at(Some(1));
+    Box::new(source)
 }
 
 pub(super) async fn topic() -> Box<dyn SourceFixture> {
@@ -74,8 +122,14 @@ impl SourceFixture for InMemoryFixture {
 
     async fn open(&mut self) -> Box<dyn EventSource> {
         let source: Box<dyn EventSource> = match self.sharing {
-            Sharing::Owned => Box::new(self.broker.subscribe("g", &["t"]).unwrap().with_retry()),
-            Sharing::Shared => Box::new(self.broker.subscribe_queue("t").unwrap().with_retry()),
+            Sharing::Owned => {
+                let source = self.broker.subscribe("g", &["t"]).unwrap().with_retry();
+                if self.wrapped { wrapped(source) } else { Box::new(source) }
+            }
+            Sharing::Shared => {
+                let source = self.broker.subscribe_queue("t").unwrap().with_retry();
+                if self.wrapped { wrapped(source) } else { Box::new(source) }
+            }
         };
         match self.breaks {
             Some(breaks) => breaks(source, &self.broker),
@@ -95,10 +149,19 @@ impl SourceFixture for InMemoryFixture {
 
     fn publisher(&mut self) -> Box<dyn EventPublisher> {
         let publisher = self.publisher.clone();
-        if self.publishes_on {
-            return Box::new(super::broken::PublishesOn(publisher));
+        if let Some(breaks) = self.breaks_publisher {
+            return breaks(publisher);
+        }
+        if self.wrapped {
+            let publisher = FaultyPublisher::new(publisher);
+            publisher.slow(2);
+            return Box::new(publisher);
         }
         Box::new(publisher)
+    }
+
+    async fn take_publisher_away(&mut self, away: bool) {
+        self.publisher.unavailable_for(if away { u32::MAX } else { 0 });
     }
 
     async fn refuse_copies_of(&mut self, index: Index) {

@@ -2,25 +2,60 @@
 
 use ordered_consumer::{
     Sharing,
-    testing::source::{Rule, any_rules, copies_rules, owned_rules, shared_rules},
+    testing::source::{
+        Rule, any_rules, copies_rules, heartbeats_rules, owned_rules, publisher_rules, sessions_rules,
+        shared_rules,
+    },
 };
 
 use super::{
     broken::{Broken, Fault},
-    fixture::{Breaks, InMemoryFixture},
+    broken_publisher::{BrokenPublisher, PublisherFault},
+    fixture::{Breaks, BreaksPublisher, InMemoryFixture},
 };
 
+/// What is broken, and where.
+#[derive(Clone, Copy)]
+enum Kind {
+    Owned,
+    Shared,
+    Sessions,
+    Heartbeats,
+}
+
+impl Kind {
+    const ALL: [Self; 4] = [Self::Owned, Self::Shared, Self::Sessions, Self::Heartbeats];
+
+    fn rules(self) -> Vec<Rule> {
+        match self {
+            Self::Owned => [any_rules(), owned_rules(), copies_rules(), publisher_rules()].concat(),
+            Self::Shared => [any_rules(), shared_rules(), copies_rules(), publisher_rules()].concat(),
+            Self::Sessions => [any_rules(), owned_rules(), sessions_rules()].concat(),
+            Self::Heartbeats => [any_rules(), heartbeats_rules()].concat(),
+        }
+    }
+
+    fn fixture(self, breaks: Option<Breaks>, breaks_publisher: Option<BreaksPublisher>) -> InMemoryFixture {
+        let mut fixture = match self {
+            Self::Owned => InMemoryFixture::new(Sharing::Owned, breaks),
+            Self::Shared => InMemoryFixture::new(Sharing::Shared, breaks),
+            Self::Sessions => InMemoryFixture::with_sessions(breaks),
+            Self::Heartbeats => InMemoryFixture::with_heartbeats(breaks),
+        };
+        fixture.breaks_publisher = breaks_publisher;
+        fixture
+    }
+}
+
 /// The names of the rules that a fixture breaks.
-async fn broken_rules(sharing: Sharing, breaks: Option<Breaks>, publishes_on: bool) -> Vec<&'static str> {
-    let of_sharing = match sharing {
-        Sharing::Owned => owned_rules(),
-        Sharing::Shared => shared_rules(),
-    };
-    let rules: Vec<Rule> = [any_rules(), of_sharing, copies_rules()].concat();
+async fn broken_rules(
+    kind: Kind,
+    breaks: Option<Breaks>,
+    breaks_publisher: Option<BreaksPublisher>,
+) -> Vec<&'static str> {
     let mut broken = Vec::new();
-    for rule in rules {
-        let mut fixture = InMemoryFixture::new(sharing, breaks);
-        fixture.publishes_on = publishes_on;
+    for rule in kind.rules() {
+        let fixture = kind.fixture(breaks, breaks_publisher);
         if tokio::spawn((rule.check)(Box::new(fixture))).await.is_err() {
             broken.push(rule.name);
         }
@@ -34,7 +69,7 @@ macro_rules! mutants {
             #[tokio::test(start_paused = true)]
             async fn $name() {
                 let breaks: Breaks = |source, broker| Box::new(Broken::new(source, broker, Fault::$fault));
-                let broken = broken_rules(Sharing::$sharing, Some(breaks), false).await;
+                let broken = broken_rules(Kind::$sharing, Some(breaks), None).await;
                 assert!(broken.contains(&stringify!($rule)), "found by {broken:?}");
             }
         )*
@@ -71,17 +106,76 @@ mutants! {
     saying_settled_too_far_is_found: Owned SaysSettledTooFar breaks a_settled_watermark_is_confirmed;
 }
 
-#[tokio::test(start_paused = true)]
-async fn publishing_on_after_a_failure_is_found() {
-    for sharing in [Sharing::Owned, Sharing::Shared] {
-        let broken = broken_rules(sharing, None, true).await;
-        assert_eq!(broken, ["nothing_is_published_after_the_first_failure"]);
-    }
+mutants! {
+    assignments_without_a_lease_are_found:
+        Sessions NoLeases breaks an_assignment_comes_with_a_lease_that_is_not_over;
+    leases_that_nobody_extends_are_found: Sessions LeasesEach breaks a_lease_lasts_while_the_source_is_asked;
+    leases_that_outlive_the_session_are_found:
+        Sessions LeasesForever breaks the_lease_of_a_silent_owner_is_over_before_another_has_the_stream;
+    leases_that_outlive_the_delivery_are_found:
+        Shared LeasesForever breaks a_lease_is_over_before_the_event_is_given_to_somebody_else;
+    leases_of_a_queue_that_nobody_extends_are_found:
+        Heartbeats LeasesEach breaks a_delivery_lasts_while_its_source_is_asked;
+    heartbeats_that_leave_the_lease_alone_are_found:
+        Heartbeats LeasesForever breaks a_delivery_of_a_silent_source_runs_out;
+    redeliveries_that_do_not_say_so_are_found:
+        Shared HidesRedeliveries breaks an_event_that_comes_again_says_so_and_has_a_lease_of_its_own;
+    settlements_that_are_lost_keep_the_entity_and_are_found:
+        Heartbeats NeverSettles breaks a_settled_delivery_keeps_its_entity_no_longer;
+}
+
+macro_rules! publisher_mutants {
+    ($($name:ident: $fault:ident breaks $($rule:ident),+;)*) => {
+        $(
+            #[tokio::test(start_paused = true)]
+            async fn $name() {
+                let breaks: BreaksPublisher = |publisher| {
+                    Box::new(BrokenPublisher::new(publisher, PublisherFault::$fault))
+                };
+                for kind in [Kind::Owned, Kind::Shared] {
+                    let broken = broken_rules(kind, None, Some(breaks)).await;
+                    for rule in [$(stringify!($rule)),+] {
+                        assert!(broken.contains(&rule), "found by {broken:?}");
+                    }
+                }
+            }
+        )*
+    };
+}
+
+publisher_mutants! {
+    publishing_on_after_a_failure_is_found: PublishesOn
+        breaks nothing_is_published_after_the_first_failure,
+               it_says_how_many_went_out_wherever_the_first_failure_is;
+    publishing_backward_is_found: PublishesBackward
+        breaks a_slice_goes_out_in_its_order, copies_of_an_entity_come_in_the_order_in_which_they_were_published;
+    counting_the_failed_one_is_found: CountsTheFailedOne
+        breaks it_says_how_many_went_out_wherever_the_first_failure_is;
+    counting_nothing_is_found: CountsNothing breaks a_slice_goes_out_in_its_order;
+    calling_an_outage_a_refusal_is_found: RefusesWhenAway breaks a_refusal_for_good_is_told_from_an_outage;
+    calling_a_refusal_an_outage_is_found: AwayWhenItRefuses breaks a_refusal_for_good_is_told_from_an_outage;
+    an_empty_slice_that_fails_is_found: FailsOnNothing breaks an_empty_slice_goes_out_whole;
+    publishing_the_last_first_is_found: WaitsAfterTheLast breaks a_dropped_publish_leaves_no_gap;
+    mixing_what_is_published_at_once_is_found: TurnsEveryOtherSlice
+        breaks publishes_at_the_same_time_keep_each_entity_in_order;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_source_that_is_not_broken_is_not_found() {
-    for sharing in [Sharing::Owned, Sharing::Shared] {
-        assert!(broken_rules(sharing, None, false).await.is_empty());
+    for kind in Kind::ALL {
+        assert!(broken_rules(kind, None, None).await.is_empty());
     }
+}
+
+/// Otherwise a rule might be one that cannot be broken.
+#[tokio::test(start_paused = true)]
+async fn every_new_rule_is_one_that_can_be_broken() {
+    let mut names: Vec<&str> = [sessions_rules(), heartbeats_rules(), publisher_rules()]
+        .concat()
+        .iter()
+        .map(|rule| rule.name)
+        .collect();
+    let this = include_str!("mutants.rs");
+    names.retain(|name| !this.contains(&format!("breaks {name}")) && !this.contains(&format!("{name};")));
+    assert!(names.is_empty(), "no broken source is told to break these: {names:?}");
 }

@@ -1,11 +1,5 @@
 //! Many requests at once, in one transaction.
 
-use std::{
-    future::{Future, poll_fn},
-    pin::pin,
-    task::Poll,
-};
-
 use futures::future::join_all;
 
 use super::{
@@ -15,6 +9,7 @@ use super::{
 use crate::{
     BATCH_REQUESTS_MAX, FailureLogError, Request, Totals,
     gate::{Logged, Reply, Verdict},
+    testing::cancelled_at_poll,
 };
 
 async fn misused(bench: &Bench, requests: &[Request]) {
@@ -104,31 +99,17 @@ pub async fn a_batch_of_every_kind_does_what_each_would_alone(bench: &Bench) {
 
 /// Dropped at whatever point, a call is done as a whole or not at all, and leaves nothing open.
 pub async fn a_dropped_call_is_never_half_done(bench: &Bench) {
-    for polls in 0..12_u32 {
+    for polls in 0..12 {
         let round = bench.on_stream(&format!("round {polls}"));
         let entities: Vec<Entity<'_>> = (0..20).map(|number| round.entity(format!("e{number}"))).collect();
         let requests: Vec<Request> = entities.iter().map(|entity| entity.request(entity.failed(1))).collect();
-        drop_at_pending(round.try_apply(&requests), polls).await;
+        cancelled_at_poll(polls, round.try_apply(&requests)).await;
         let answers = round.apply(&requests).await.answers;
         let known = answers.iter().filter(|answer| answer.reply == Reply::Logged(Logged::Known)).count();
         assert!(known == 0 || known == 20, "{known} of 20 were written by the call that was dropped");
         assert_eq!(round.entities(None, 100, false).await.len(), 20);
     }
     assert_eq!(bench.totals().await.held_events, 12 * 20);
-}
-
-/// Drives the call until it has been pending so many times, and drops it there.
-async fn drop_at_pending(call: impl Future, times: u32) {
-    let mut call = pin!(call);
-    let mut left = times;
-    poll_fn(|context| {
-        if call.as_mut().poll(context).is_ready() || left == 0 {
-            return Poll::Ready(());
-        }
-        left -= 1;
-        Poll::Pending
-    })
-    .await;
 }
 
 /// Writers of one gate wait for one another: none of them writes over what it has not seen.

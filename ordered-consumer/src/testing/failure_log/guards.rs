@@ -2,10 +2,13 @@
 
 use std::time::Duration;
 
+use futures::future::join;
+
 use super::Bench;
 use crate::{
     Totals,
     gate::{FenceRefusal, Guard, Input, Reply, Verdict},
+    testing::cancelled::yields,
 };
 
 fn stale(current: Option<u64>) -> Reply {
@@ -97,4 +100,31 @@ pub async fn a_result_under_a_claim_counts_after_a_takeover(bench: &Bench) {
     let answer = entity.ask(Input::Renew { token: crate::gate::ClaimToken::new(7) }).await;
     assert!(matches!(answer.reply, Reply::Renewed { .. }));
     assert!(matches!(entity.resolve(7, None).await.reply, Reply::Resolved(_)));
+}
+
+/// A new owner loads the stream's gates once it has raised the generation: whatever an old owner writes is among them,
+/// or is refused. A log that reads the fence, and then writes without having kept it locked, fails here.
+pub async fn nothing_is_written_behind_a_takeover_that_comes_at_the_same_time(bench: &Bench) {
+    for round in 0..16_u32 {
+        let bench = bench.on_stream(&format!("round {round}"));
+        let entity = bench.entity("e");
+        let old = Guard::Owned { generation: bench.take_over().await };
+        let write = async {
+            yields(round % 4).await;
+            entity.ask_under(old, entity.failed(1)).await.reply
+        };
+        let take_over = async {
+            yields(round / 4).await;
+            let new = bench.take_over().await;
+            (new, bench.entities(None, 10, false).await)
+        };
+        let (reply, (new, found)) = join(write, take_over).await;
+        let written = !found.is_empty();
+        if let Reply::Logged(_) = reply {
+            assert!(written, "written behind the takeover to generation {new}");
+        } else {
+            assert_eq!(reply, stale(Some(new)));
+            assert!(!written, "it is refused, and written");
+        }
+    }
 }

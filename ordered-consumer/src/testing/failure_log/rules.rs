@@ -117,6 +117,7 @@ macro_rules! __failure_log_rules {
             guards::answers_carry_the_logs_own_time,
             guards::a_refused_request_leaves_the_others_of_its_batch_alone,
             guards::a_result_under_a_claim_counts_after_a_takeover,
+            guards::nothing_is_written_behind_a_takeover_that_comes_at_the_same_time,
             holding::held_events_are_in_the_order_of_their_indexes_at_every_width,
             holding::the_lowest_and_the_highest_index_are_legal,
             holding::holding_twice_is_holding_once,

@@ -24,7 +24,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         settings: &Settings,
         requests: &[Request],
     ) -> Result<Answers, FailureLogError> {
-        self.through(Method::Apply, requests.len(), self.log.apply(consumer, settings, requests)).await
+        self.through(Method::Apply, requests.len(), || self.log.apply(consumer, settings, requests)).await
     }
 
     async fn take_due(
@@ -33,7 +33,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         settings: &Settings,
         limit: u32,
     ) -> Result<DueGates, FailureLogError> {
-        self.through(Method::TakeDue, 0, self.log.take_due(consumer, settings, limit)).await
+        self.through(Method::TakeDue, 0, || self.log.take_due(consumer, settings, limit)).await
     }
 
     async fn held_events(
@@ -44,7 +44,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         limit: u32,
         bytes_max: u64,
     ) -> Result<Vec<Event>, FailureLogError> {
-        self.through(Method::HeldEvents, 0, self.log.held_events(consumer, key, range, limit, bytes_max))
+        self.through(Method::HeldEvents, 0, || self.log.held_events(consumer, key, range, limit, bytes_max))
             .await
     }
 
@@ -53,7 +53,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         consumer: &ConsumerName,
         stream: &StreamName,
     ) -> Result<Option<StreamRecord>, FailureLogError> {
-        self.through(Method::Stream, 0, self.log.stream(consumer, stream)).await
+        self.through(Method::Stream, 0, || self.log.stream(consumer, stream)).await
     }
 
     async fn take_over(
@@ -62,7 +62,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         stream: &StreamName,
         asked: &TakeOver,
     ) -> Result<Result<(Option<StreamRecord>, StreamRecord), StreamRefusal>, FailureLogError> {
-        self.through(Method::TakeOver, 0, self.log.take_over(consumer, stream, asked)).await
+        self.through(Method::TakeOver, 0, || self.log.take_over(consumer, stream, asked)).await
     }
 
     async fn settle(
@@ -71,7 +71,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         stream: &StreamName,
         report: &Settle,
     ) -> Result<Result<StreamRecord, StreamRefusal>, FailureLogError> {
-        self.through(Method::Settle, 0, self.log.settle(consumer, stream, report)).await
+        self.through(Method::Settle, 0, || self.log.settle(consumer, stream, report)).await
     }
 
     async fn decide_stream(
@@ -82,7 +82,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         by: &str,
         why: &str,
     ) -> Result<(), FailureLogError> {
-        self.through(Method::DecideStream, 0, self.log.decide_stream(consumer, stream, decision, by, why))
+        self.through(Method::DecideStream, 0, || self.log.decide_stream(consumer, stream, decision, by, why))
             .await
     }
 
@@ -94,11 +94,9 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         limit: u32,
         paused_only: bool,
     ) -> Result<Vec<Bytes>, FailureLogError> {
-        self.through(
-            Method::GatedEntities,
-            0,
-            self.log.gated_entities(consumer, stream, after, limit, paused_only),
-        )
+        self.through(Method::GatedEntities, 0, || {
+            self.log.gated_entities(consumer, stream, after, limit, paused_only)
+        })
         .await
     }
 
@@ -108,7 +106,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         stream: &StreamName,
         entities: &[Bytes],
     ) -> Result<(Vec<bool>, Timestamp), FailureLogError> {
-        self.through(Method::WhichGated, 0, self.log.which_gated(consumer, stream, entities)).await
+        self.through(Method::WhichGated, 0, || self.log.which_gated(consumer, stream, entities)).await
     }
 
     async fn drop_tombstones(
@@ -118,8 +116,10 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         retention: Option<Duration>,
         limit: u32,
     ) -> Result<u64, FailureLogError> {
-        self.through(Method::DropTombstones, 0, self.log.drop_tombstones(consumer, stream, retention, limit))
-            .await
+        self.through(Method::DropTombstones, 0, || {
+            self.log.drop_tombstones(consumer, stream, retention, limit)
+        })
+        .await
     }
 
     async fn list(
@@ -127,7 +127,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         consumer: &ConsumerName,
         query: &GateQuery,
     ) -> Result<Vec<GatedEntity>, FailureLogError> {
-        self.through(Method::List, 0, self.log.list(consumer, query)).await
+        self.through(Method::List, 0, || self.log.list(consumer, query)).await
     }
 
     async fn counts(
@@ -136,7 +136,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         query: &GateQuery,
         by: CountBy,
     ) -> Result<Counts, FailureLogError> {
-        self.through(Method::Counts, 0, self.log.counts(consumer, query, by)).await
+        self.through(Method::Counts, 0, || self.log.counts(consumer, query, by)).await
     }
 
     async fn conflicts(
@@ -147,7 +147,8 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         limit: u32,
         bytes_max: u64,
     ) -> Result<Vec<Event>, FailureLogError> {
-        self.through(Method::Conflicts, 0, self.log.conflicts(consumer, key, after, limit, bytes_max)).await
+        self.through(Method::Conflicts, 0, || self.log.conflicts(consumer, key, after, limit, bytes_max))
+            .await
     }
 
     async fn original(
@@ -156,7 +157,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         key: &GateKey,
         index: Index,
     ) -> Result<Option<Event>, FailureLogError> {
-        self.through(Method::Original, 0, self.log.original(consumer, key, index)).await
+        self.through(Method::Original, 0, || self.log.original(consumer, key, index)).await
     }
 
     async fn audit(
@@ -165,7 +166,7 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         key: Option<&GateKey>,
         limit: u32,
     ) -> Result<Vec<AuditLine>, FailureLogError> {
-        self.through(Method::Audit, 0, self.log.audit(consumer, key, limit)).await
+        self.through(Method::Audit, 0, || self.log.audit(consumer, key, limit)).await
     }
 
     async fn drop_audit(
@@ -174,10 +175,10 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
         retention: Duration,
         limit: u32,
     ) -> Result<u64, FailureLogError> {
-        self.through(Method::DropAudit, 0, self.log.drop_audit(consumer, retention, limit)).await
+        self.through(Method::DropAudit, 0, || self.log.drop_audit(consumer, retention, limit)).await
     }
 
     async fn totals(&self, consumer: &ConsumerName) -> Result<Totals, FailureLogError> {
-        self.through(Method::Totals, 0, self.log.totals(consumer)).await
+        self.through(Method::Totals, 0, || self.log.totals(consumer)).await
     }
 }

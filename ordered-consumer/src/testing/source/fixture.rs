@@ -45,8 +45,13 @@ pub trait SourceFixture: Send {
         panic!("the theme `copies` needs a publisher");
     }
 
-    /// Has the publisher fail for the event of this index.
+    /// Has the broker refuse the event of this index for good.
     async fn refuse_copies_of(&mut self, index: Index) {
         panic!("the theme `copies` needs a publisher that can fail for index {index}");
+    }
+
+    /// Takes the broker away from the publisher, or gives it back.
+    async fn take_publisher_away(&mut self, away: bool) {
+        panic!("the theme `publisher` needs a broker that can be away: {away}");
     }
 }

@@ -5,11 +5,12 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::timeout;
+use tokio::time::{Instant, timeout};
 
-use super::{SourceFixture, polls::Polls};
+use super::SourceFixture;
 use crate::{
-    Assignment, Delivery, EventSource, Index, ReturnedCopy, Settlement, Sharing, SourceMessage, StreamName,
+    Assignment, Delivery, EventSource, Index, Lease, ReturnedCopy, Settlement, Sharing, SourceMessage,
+    StreamName, testing::cancelled::cancelled_at_poll,
 };
 
 /// An event that came, and under which assignment.
@@ -48,6 +49,8 @@ pub struct Reader {
     events: VecDeque<Received>,
     copies: VecDeque<ReturnedCopy>,
     revoked: VecDeque<Assignment>,
+    /// The leases of owned streams, by epoch.
+    leases: BTreeMap<u64, Lease>,
 }
 
 impl Reader {
@@ -67,6 +70,7 @@ impl Reader {
             events: VecDeque::new(),
             copies: VecDeque::new(),
             revoked: VecDeque::new(),
+            leases: BTreeMap::new(),
         }
     }
 
@@ -162,6 +166,31 @@ impl Reader {
         self.events.drain(..).collect()
     }
 
+    /// Asks until events come, for so long at most, and gives them.
+    pub async fn read_within(&mut self, time: Duration) -> Vec<Received> {
+        let begin = Instant::now();
+        while self.events.is_empty() {
+            let left = time.checked_sub(begin.elapsed()).filter(|left| !left.is_zero());
+            let Some(left) = left else { break };
+            self.step(left).await;
+        }
+        self.events.drain(..).collect()
+    }
+
+    /// Asks for so long, whatever comes, and confirms what is assigned.
+    pub async fn ask_for(&mut self, time: Duration) {
+        let begin = Instant::now();
+        while let Some(left) = time.checked_sub(begin.elapsed()).filter(|left| !left.is_zero()) {
+            self.step(left).await;
+        }
+    }
+
+    /// The leases of the owned streams that were assigned, with their assignments.
+    pub fn leases(&self) -> Vec<(Assignment, Lease)> {
+        let assigned = |epoch: &u64| self.assigned.get(epoch).map(|(assignment, ..)| assignment.clone());
+        self.leases.iter().filter_map(|(epoch, lease)| Some((assigned(epoch)?, lease.clone()))).collect()
+    }
+
     /// Copies that have come and were not read.
     pub fn copies_left(&self) -> usize {
         self.copies.len()
@@ -169,7 +198,7 @@ impl Reader {
 
     /// Asks, and drops the call at this poll if it is not ready by then.
     pub async fn ask_and_drop(&mut self, polls: usize) {
-        let asked = timeout(self.quiet, Polls { future: self.source.next(), left: polls }).await;
+        let asked = timeout(self.quiet, cancelled_at_poll(polls, self.source.next())).await;
         match asked {
             Ok(Some(Ok(message))) => self.take(message).await,
             Ok(Some(Err(error))) => panic!("the source failed: {error}"),
@@ -194,6 +223,7 @@ impl Reader {
             SourceMessage::Assigned(streams) => {
                 for stream in streams {
                     let assignment = stream.assignment;
+                    self.leases.extend(stream.lease.map(|lease| (assignment.epoch, lease)));
                     assert!(self.epochs.insert(assignment.epoch), "an epoch was given twice: {assignment:?}");
                     self.assigned.insert(assignment.epoch, (assignment.clone(), false, None));
                     if self.confirms {

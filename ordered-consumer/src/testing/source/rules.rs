@@ -18,7 +18,8 @@ pub struct Rule {
 /// It takes the clock (`paused` or `real`), the themes, and an expression that gives a future of a fresh boxed
 /// [`SourceFixture`], which is evaluated anew for each rule. The crate that calls it needs tokio with its features
 /// `macros`, `rt` and, for a paused clock, `test-util`. Name every theme that the adapter promises: `any`, then `owned`
-/// or `shared`, and `copies` if it has a retry stream.
+/// or `shared`, `copies` if it has a retry stream, `publisher` if it has a publisher, `sessions` if its assignments have
+/// a lease, and `heartbeats` if it extends the leases of what it delivers.
 ///
 /// ```text
 /// mod kafka {
@@ -93,6 +94,24 @@ pub fn copies_rules() -> Vec<Rule> {
     crate::__source_rules! { copies rule_table { copies } }
 }
 
+/// The rules of sources whose assignments have a lease.
+#[must_use]
+pub fn sessions_rules() -> Vec<Rule> {
+    crate::__source_rules! { sessions rule_table { sessions } }
+}
+
+/// The rules of shared sources that extend the leases of what they deliver.
+#[must_use]
+pub fn heartbeats_rules() -> Vec<Rule> {
+    crate::__source_rules! { heartbeats rule_table { heartbeats } }
+}
+
+/// The rules of publishers.
+#[must_use]
+pub fn publisher_rules() -> Vec<Rule> {
+    crate::__source_rules! { publisher rule_table { publisher } }
+}
+
 #[doc(hidden)]
 #[macro_export]
 macro_rules! __source_rules {
@@ -127,6 +146,32 @@ macro_rules! __source_rules {
             an_entitys_events_are_deleted_in_order,
             a_refused_delete_abandons_the_rest_of_the_receive,
             abandoned_events_come_again_soon,
+            a_lease_is_over_before_the_event_is_given_to_somebody_else,
+            an_event_that_comes_again_says_so_and_has_a_lease_of_its_own,
+        }
+    };
+    (sessions $with:path { $($more:tt)* }) => {
+        $with! { { $($more)* }
+            an_assignment_comes_with_a_lease_that_is_not_over,
+            a_lease_lasts_while_the_source_is_asked,
+            the_lease_of_a_silent_owner_is_over_before_another_has_the_stream,
+        }
+    };
+    (heartbeats $with:path { $($more:tt)* }) => {
+        $with! { { $($more)* }
+            a_delivery_lasts_while_its_source_is_asked,
+            a_settled_delivery_keeps_its_entity_no_longer,
+            a_delivery_of_a_silent_source_runs_out,
+        }
+    };
+    (publisher $with:path { $($more:tt)* }) => {
+        $with! { { $($more)* }
+            an_empty_slice_goes_out_whole,
+            a_slice_goes_out_in_its_order,
+            it_says_how_many_went_out_wherever_the_first_failure_is,
+            a_refusal_for_good_is_told_from_an_outage,
+            publishes_at_the_same_time_keep_each_entity_in_order,
+            a_dropped_publish_leaves_no_gap,
         }
     };
     (copies $with:path { $($more:tt)* }) => {

@@ -1,9 +1,11 @@
 //! Rules of sources whose streams are shared.
 
-use super::{Reader, SourceFixture, any::places};
-use crate::{Index, StreamName};
+use std::time::Duration;
 
-async fn publish_a(fixture: &mut dyn SourceFixture, count: usize) -> Vec<(StreamName, Index)> {
+use super::{Reader, Received, SourceFixture, any::places};
+use crate::{Index, Lease, StreamName};
+
+pub(super) async fn publish_a(fixture: &mut dyn SourceFixture, count: usize) -> Vec<(StreamName, Index)> {
     let mut places = Vec::new();
     for number in 0..count {
         places.push(fixture.publish("a", &number.to_string()).await);
@@ -71,4 +73,48 @@ pub async fn abandoned_events_come_again_soon(mut fixture: Box<dyn SourceFixture
     let again = reader.read(2).await;
     assert_eq!(places(&again), published);
     assert!(again.iter().all(|event| event.delivery.event.context().redelivered));
+}
+
+/// Whoever has a delivery must know that it is over before somebody else has begun with the event.
+pub async fn a_lease_is_over_before_the_event_is_given_to_somebody_else(mut fixture: Box<dyn SourceFixture>) {
+    let published = publish_a(&mut *fixture, 1).await;
+    // The one that has it falls silent: it is kept, and not asked any more.
+    let mut silent = Reader::open(&mut *fixture).await;
+    let received = silent.read(1).await;
+    let mut other = Reader::open(&mut *fixture).await;
+    let again = read_when_it_runs_out(&mut other, &received, fixture.patience()).await;
+    assert!(received.iter().all(is_over), "it was given to somebody else while its lease lasted");
+    assert_eq!(places(&again), published);
+}
+
+/// Asks until what was received comes again: once its lease is over and its time is up.
+pub(super) async fn read_when_it_runs_out(
+    reader: &mut Reader,
+    received: &[Received],
+    patience: Duration,
+) -> Vec<Received> {
+    let leases = received.iter().filter_map(|event| event.delivery.lease.as_ref());
+    let lasts = leases.map(Lease::remaining).max().unwrap_or_default();
+    reader.read_within(lasts + patience).await
+}
+
+pub(super) fn is_over(event: &Received) -> bool {
+    event.delivery.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+}
+
+/// The engine suspects what was delivered before, and goes by the new lease.
+pub async fn an_event_that_comes_again_says_so_and_has_a_lease_of_its_own(
+    mut fixture: Box<dyn SourceFixture>,
+) {
+    publish_a(&mut *fixture, 1).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    let first = reader.read(1).await.remove(0);
+    assert!(!first.delivery.event.context().redelivered);
+    reader.source().abandon(&first.assignment, &[first.delivery.receipt]);
+    let again = reader.read(1).await.remove(0);
+    assert!(again.delivery.event.context().redelivered);
+    assert!(!is_over(&again), "the new delivery's lease has begun");
+    assert_ne!(again.delivery.receipt, first.delivery.receipt, "a delivery has a receipt of its own");
+    reader.source().abandon(&first.assignment, &[first.delivery.receipt]);
+    assert!(!is_over(&again), "an old receipt gives nothing back");
 }

@@ -5,7 +5,6 @@
 
 mod arms;
 mod bulk_retry;
-mod counting_log;
 mod drain;
 #[cfg(feature = "services")]
 mod drain_postgres;

@@ -1,0 +1,9 @@
+//! Several processes on one failure log: their shared input, what they record, and who judges it.
+
+pub mod checker;
+pub mod driver;
+pub mod file_lock;
+pub mod file_queue;
+pub mod file_source;
+pub mod group_file;
+pub mod recording;
