@@ -7,8 +7,8 @@ use std::{
 };
 
 use crate::{
-    ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator, RetryPolicy,
-    RunError, Stats, StreamName, TelemetryOptions, Timeouts,
+    ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator,
+    OutagePolicy, RetryPolicy, RunError, Stats, StreamName, TelemetryOptions, Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
@@ -52,6 +52,7 @@ pub struct OrderedConsumer<H> {
     log: Arc<dyn FailureLog>,
     publisher: Option<Arc<dyn EventPublisher>>,
     telemetry: TelemetryOptions,
+    outage_policy: OutagePolicy,
     pub(crate) shared: Arc<Shared>,
     handler: Mutex<Option<H>>,
     core: OnceLock<Arc<Core<H>>>,
@@ -80,6 +81,7 @@ impl<H: Handler> OrderedConsumer<H> {
             log: Arc::new(failures),
             publisher: None,
             telemetry: TelemetryOptions::default(),
+            outage_policy: OutagePolicy::default(),
             shared: Arc::default(),
             handler: Mutex::new(Some(handler)),
             core: OnceLock::new(),
@@ -112,6 +114,14 @@ impl<H: Handler> OrderedConsumer<H> {
     #[must_use]
     pub fn with_publisher(mut self, publisher: impl EventPublisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// When failures of many entities are an outage, for which streams pause. On unless it is [`OutagePolicy::off`]. Set
+    /// before the consumer is first used.
+    #[must_use]
+    pub fn with_outage_policy(mut self, policy: OutagePolicy) -> Self {
+        self.outage_policy = policy;
         self
     }
 
@@ -156,6 +166,7 @@ impl<H: Handler> OrderedConsumer<H> {
             held_events_max = core.limits.held_events_max,
             held_bytes_max = core.limits.held_bytes_max,
             retries = %core.policy,
+            outages = %core.outage_policy,
             "the consumer starts"
         );
         Conductor::new(core, source).run(shutdown).await
@@ -228,6 +239,7 @@ impl<H: Handler> OrderedConsumer<H> {
             log: Arc::clone(&self.log),
             publisher: self.publisher.as_ref().map(Arc::clone),
             telemetry: self.telemetry.clone(),
+            outage_policy: self.outage_policy.clone(),
             shared: Arc::clone(&self.shared),
         };
         let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;

@@ -4,6 +4,7 @@
 //! no task per event; one task runs the *retries*; two *batchers* group writes to the failure log. See ARCHITECTURE.md.
 
 pub(crate) mod batcher;
+pub(crate) mod breaker;
 pub(crate) mod conductor;
 pub(crate) mod core;
 pub(crate) mod due;

@@ -53,6 +53,7 @@ mod limits;
 mod memory;
 mod names;
 mod operator;
+mod outage_policy;
 mod outcome;
 #[cfg(feature = "postgres")]
 mod postgres;
@@ -103,6 +104,7 @@ pub use operator::{
     BY_BYTES_MAX, Inspection, Operator, OperatorError, Pace, RetryAllEnd, RetryAllPreview, RetryAllProgress,
     RetryAllReport, WHY_BYTES_MAX,
 };
+pub use outage_policy::OutagePolicy;
 pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};

@@ -112,7 +112,16 @@ async fn process_in_turn<H: Handler>(
     if lease.is_some() && !stream.knows_clock() {
         learn_clock(core, stream, event).await?;
     }
+    // Before the failure log is asked: an event that may have run before would else be logged, and acknowledged.
+    if !stream.known.outage.is_closed()
+        && let Err(wait) = stream.known.outage.try_admit().map(drop)
+    {
+        return Err(ProcessError::Paused { event: place(), wait });
+    }
     let suspect = !stream.is_owned() && event.context().redelivered || stream.take_suspect();
+    if suspect && !stream.known.outage.lets_suspect() {
+        return Err(ProcessError::Paused { event: place(), wait: stream.known.outage.wait() });
+    }
     if ask || suspect || stream.cache.contains(entity) {
         let arrivals = vec![Arrival { event: event.clone(), suspect }];
         let decided = life::decide(core, stream, entity, arrivals, lease).await;
@@ -157,6 +166,9 @@ fn failed(event: &Event, fault: NotDone) -> ProcessError {
     match fault {
         NotDone::Fenced => ProcessError::Fenced { event },
         NotDone::LeaseOver => ProcessError::DeadlinePassed { event },
+        NotDone::Paused(wait) => ProcessError::Paused { event, wait },
+        // Only `run` lets go of a stream while something waits.
+        NotDone::Leaving => ProcessError::ShuttingDown { event },
         NotDone::Unavailable(reason) => ProcessError::Unavailable { event, reason },
         NotDone::Log(source) => ProcessError::FailureLog { event, source },
     }

@@ -86,6 +86,15 @@ pub enum ProcessError {
         /// What the handler said, with control characters escaped.
         reason: String,
     },
+    /// The stream is paused, because what handlers need seems to be away: many entities fail, or a handler said so. No
+    /// attempt was counted, and nothing was logged.
+    #[error("the stream of {event} is paused for an outage; process it again in {wait:?}")]
+    Paused {
+        /// The event.
+        event: EventPlace,
+        /// After which a call may be let through, as a probe.
+        wait: std::time::Duration,
+    },
     /// The failure log could not be asked, or written to; what the handler did may have happened.
     #[error("{event} could not be recorded; process it again once the failure log is back")]
     FailureLog {
@@ -147,6 +156,7 @@ impl ProcessError {
         match self {
             Self::BadEvent { event, .. }
             | Self::Unavailable { event, .. }
+            | Self::Paused { event, .. }
             | Self::FailureLog { event, .. }
             | Self::Fenced { event }
             | Self::EarlierNotDone { event, .. }
@@ -161,7 +171,7 @@ impl ProcessError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } | Self::Full { .. } => true,
+            Self::Unavailable { .. } | Self::Paused { .. } | Self::Full { .. } => true,
             Self::FailureLog { source, .. } => source.is_transient(),
             Self::BadEvent { .. }
             | Self::Fenced { .. }

@@ -3,6 +3,7 @@
 mod audit;
 mod claimed;
 mod outbox;
+mod postponed;
 
 use std::{collections::VecDeque, sync::Arc, time::Duration};
 
@@ -12,6 +13,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
+use self::postponed::Postponed;
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// Copies that wait for room to run. One that comes on top is done with: the log has the event, and publishes it again.
@@ -42,6 +44,8 @@ pub(crate) enum Ended {
     Swept,
     /// A gate was published, or run.
     Gate,
+    /// Its stream's breaker is not closed.
+    Paused(TakenGate),
     /// The broker refuses the head for good, so it goes back in-process.
     Refused(TakenGate),
     /// A copy is done with.
@@ -60,6 +64,7 @@ pub(crate) struct Relay<H> {
     /// When old lines of the audit are dropped next; none while they are.
     sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
+    postponed: Postponed,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
 }
@@ -79,6 +84,7 @@ impl<H: Handler> Relay<H> {
             looking: false,
             sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
+            postponed: Postponed::default(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
         }
@@ -95,6 +101,7 @@ impl<H: Handler> Relay<H> {
             }
             let free = !stopping && !self.looking && self.room() > 0;
             let core = Arc::clone(&self.core);
+            let look_at = self.postponed.look_at();
             tokio::select! {
                 told = self.inbox.recv(), if !stopping => match told {
                     Some(ToRelay::Copies(copies)) => self.copies(copies),
@@ -102,12 +109,17 @@ impl<H: Handler> Relay<H> {
                 },
                 Some(ended) = self.work.next(), if !self.work.is_empty() => self.ended(ended),
                 () = core.due.wait(core.timeouts.poll), if free => self.look(),
+                () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
                 () = sleep_until(self.drop_at.unwrap_or_else(Instant::now)), if self.drop_at.is_some() => {
                     self.drop_at = None;
                     self.stopping.send_replace(Stopping::Now);
                 }
             }
             self.start_copies();
+            let room = self.room();
+            for taken in self.postponed.take(&core, room) {
+                self.bring_back(taken);
+            }
         }
     }
 
@@ -119,6 +131,7 @@ impl<H: Handler> Relay<H> {
         self.stopping.send_replace(Stopping::Soon);
         self.drop_at = Some(Instant::now() + self.core.timeouts.drain);
         self.copies.clear();
+        self.postponed.clear();
     }
 
     /// Takes as many due gates as there is room for.
@@ -169,6 +182,10 @@ impl<H: Handler> Relay<H> {
             }
             Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
+            Ended::Paused(taken) => {
+                self.busy -= 1;
+                self.postponed.add(taken);
+            }
             Ended::Refused(taken) => {
                 self.busy -= 1;
                 self.run_here(taken);
@@ -186,6 +203,10 @@ impl<H: Handler> Relay<H> {
             // Its due time comes again.
             return;
         }
+        if self.core.stream(&taken.key.stream).outage.try_admit().is_err() {
+            self.postponed.add(taken);
+            return;
+        }
         match self.core.publisher.clone() {
             None => self.run_here(taken),
             Some(publisher) => {
@@ -200,8 +221,7 @@ impl<H: Handler> Relay<H> {
         self.busy += 1;
         let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
         self.work.push(Box::pin(async move {
-            claimed::drain(&core, taken, stopping).await;
-            Ended::Gate
+            claimed::drain(&core, taken, stopping).await.map_or(Ended::Gate, Ended::Paused)
         }));
     }
 

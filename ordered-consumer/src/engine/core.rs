@@ -14,7 +14,7 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    ConsumerName, EventPublisher, FailureLog, Limits, RetryPolicy, StreamName, Timeouts,
+    ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, RetryPolicy, StreamName, Timeouts,
     consumer::Shared,
     gate::ClaimToken,
     gate::Settings,
@@ -34,6 +34,7 @@ pub(crate) struct Core<H> {
     pub(crate) log: Arc<MeteredLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
     pub(crate) telemetry: Arc<Telemetry>,
+    pub(crate) outage_policy: OutagePolicy,
     pub(crate) streams: Arc<KnownStreams>,
     /// Writes for events of main streams.
     pub(crate) main: Batcher,
@@ -58,13 +59,25 @@ pub(crate) struct Parts<H> {
     pub(crate) log: Arc<dyn FailureLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
     pub(crate) telemetry: TelemetryOptions,
+    pub(crate) outage_policy: OutagePolicy,
     pub(crate) shared: Arc<Shared>,
 }
 
 impl<H> Core<H> {
     /// Starts the batchers; must be called in a tokio runtime.
     pub(crate) fn start(parts: Parts<H>) -> Result<Self, getrandom::Error> {
-        let Parts { name, handler, policy, limits, timeouts, log, publisher, telemetry, shared } = parts;
+        let Parts {
+            name,
+            handler,
+            policy,
+            limits,
+            timeouts,
+            log,
+            publisher,
+            telemetry,
+            outage_policy,
+            shared,
+        } = parts;
         let telemetry = Arc::new(Telemetry::new(&name, telemetry));
         let log = Arc::new(MeteredLog::new(log, Arc::clone(&telemetry)));
         let streams = Arc::clone(&shared.streams);
@@ -92,6 +105,7 @@ impl<H> Core<H> {
             log,
             publisher,
             telemetry,
+            outage_policy,
             streams,
             main,
             retries,
@@ -106,7 +120,7 @@ impl<H> Core<H> {
 
     /// What is known of a stream.
     pub(crate) fn stream(&self, name: &StreamName) -> Arc<KnownStream> {
-        self.streams.get(name, &self.telemetry)
+        self.streams.get(name, &self.telemetry, &self.outage_policy)
     }
 
     pub(crate) fn token(&self) -> ClaimToken {

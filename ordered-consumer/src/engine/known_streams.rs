@@ -8,7 +8,7 @@ use std::{
 
 use super::outage::Outage;
 use crate::{
-    Stats, StreamName,
+    OutagePolicy, Stats, StreamName,
     telemetry::{Counter, Level, Tally, Telemetry},
 };
 
@@ -47,7 +47,12 @@ impl KnownStreams {
     }
 
     /// A stream, which is known from now on. Only a started consumer has streams.
-    pub(crate) fn get(&self, name: &StreamName, telemetry: &Telemetry) -> Arc<KnownStream> {
+    pub(crate) fn get(
+        &self,
+        name: &StreamName,
+        telemetry: &Telemetry,
+        policy: &OutagePolicy,
+    ) -> Arc<KnownStream> {
         let read = self.streams.read().unwrap_or_else(PoisonError::into_inner);
         if let Some(known) = read.by_name.get(name) {
             return Arc::clone(known);
@@ -65,7 +70,7 @@ impl KnownStreams {
             Arc::clone(streams.shared.get_or_insert_with(|| Arc::new(telemetry.tally(None))))
         };
         let (buffered_events, buffered_bytes) = telemetry.buffers(label);
-        let outage = Outage::new(telemetry.breaker(label));
+        let outage = Outage::new(telemetry.breaker(label), policy.clone());
         let known = Arc::new(KnownStream { tally, buffered_events, buffered_bytes, outage });
         if has_room {
             streams.by_name.insert(name.clone(), Arc::clone(&known));

@@ -1,9 +1,13 @@
 //! The life of one event of a main stream, once its turn has come. Workers and `process` share it.
 
+use std::time::Duration;
+
 use super::{
+    breaker,
     core::Core,
     fingerprint::Fingerprint,
     guarded::{self, Ran},
+    outage::{Failed, Permit},
     stream_state::StreamState,
 };
 use crate::{
@@ -25,6 +29,10 @@ pub(crate) enum NotDone {
     Log(FailureLogError),
     /// What the handler needs is away, and the caller does not wait for it.
     Unavailable(String),
+    /// The stream's breaker is not closed, and the caller, who does not wait, should come again after so long.
+    Paused(Duration),
+    /// The assignment is being let go of, and the event was only waiting.
+    Leaving,
 }
 
 impl From<FenceRefusal> for NotDone {
@@ -81,7 +89,7 @@ pub(crate) async fn decide<H: Handler>(
     match answer.reply {
         Reply::Arrived(verdicts) => {
             if verdicts.iter().any(|v| matches!(v, Verdict::Suspect)) {
-                core.due.hint(std::time::Duration::ZERO);
+                core.due.hint(Duration::ZERO);
             }
             Ok(verdicts)
         }
@@ -113,9 +121,10 @@ pub(crate) async fn handle<H: Handler>(
     event: &Event,
     lease: Option<&Lease>,
 ) -> Result<Outcome, NotDone> {
+    let outage = &stream.known.outage;
     let mut attempt = 1;
-    let mut probing = None;
     loop {
+        let permit = if outage.is_closed() { Permit::FREE } else { Box::pin(admitted(stream)).await? };
         if stream.is_gone() {
             return Err(NotDone::Fenced);
         }
@@ -132,7 +141,9 @@ pub(crate) async fn handle<H: Handler>(
                 if let Some(began) = began {
                     stream.known.tally.process.record(since(began));
                 }
-                end_outage(core, stream);
+                if !outage.is_quiet() {
+                    breaker::told(core, stream, outage.succeeded(&permit));
+                }
                 return Ok(Outcome::Handled);
             }
             Ran::Dropped => return Err(NotDone::LeaseOver),
@@ -140,18 +151,11 @@ pub(crate) async fn handle<H: Handler>(
         };
         core.telemetry.run_failed(&stream.name, began, &error);
         let kind = core.policy.kind_of(&error);
-        if kind == FailureKind::Unavailable && stream.patience.is_some() {
-            return Err(NotDone::Unavailable(crate::display_safe(&error.text()).to_string()));
-        }
-        if kind == FailureKind::Unavailable {
-            begin_outage(core, stream, event, &error);
-            drop(probing.take());
-            probing = stream.known.outage.wait_to_probe().await;
+        let spared = breaker::failed(core, stream, (entity, event), kind, &error, &permit)?;
+        drop(permit);
+        if spared == Failed::Spared {
             continue;
         }
-        end_outage(core, stream);
-        drop(probing.take());
-        stream.known.tally.failed.add(1);
         match kind {
             // What a failure needs is kept out of the quiet path's future, which so stays small enough to be
             // allocated cheaply.
@@ -171,17 +175,16 @@ pub(crate) async fn handle<H: Handler>(
     }
 }
 
-fn begin_outage<H>(core: &Core<H>, stream: &StreamState, event: &Event, error: &HandlerError) {
-    if stream.known.outage.begin() {
-        stream.known.tally.outages.add(1);
-        let text = error.text();
-        tracing::warn!(consumer = %core.name, %event, error = %crate::display_safe(&text), "what the handler needs is unavailable; the stream pauses and probes");
+/// Waits until the stream's breaker lets a run in; whoever does not wait is told how long it would take.
+async fn admitted(stream: &StreamState) -> Result<Permit<'_>, NotDone> {
+    let outage = &stream.known.outage;
+    if stream.patience.is_some() {
+        return outage.try_admit().map_err(NotDone::Paused);
     }
-}
-
-fn end_outage<H>(core: &Core<H>, stream: &StreamState) {
-    if stream.known.outage.lasts() && stream.known.outage.end() {
-        tracing::info!(consumer = %core.name, stream = %stream.name, "what the handler needs is available again");
+    tokio::select! {
+        biased;
+        () = stream.left() => Err(NotDone::Leaving),
+        permit = outage.admit() => Ok(permit),
     }
 }
 
@@ -209,7 +212,7 @@ async fn file<H: Handler>(
     lease: Option<&Lease>,
 ) -> Result<Outcome, NotDone> {
     let failure = error.to_failure();
-    let next = core.policy.next(event, attempts, std::time::Duration::ZERO, kind);
+    let next = core.policy.next(event, attempts, Duration::ZERO, kind);
     let text = crate::display_safe(&failure.text);
     tracing::warn!(consumer = %core.name, %event, attempts, ?next, error = %text, "the handler failed; later events of the entity are held");
     let input = Input::Fail { event: event.clone(), attempts, failure, next };

@@ -8,7 +8,7 @@ use std::{
     time::Duration,
 };
 
-use tokio::time::Instant;
+use tokio::{sync::Notify, time::Instant};
 
 use super::{
     fingerprint::{Fingerprint, FingerprintKey},
@@ -33,6 +33,9 @@ pub(crate) struct StreamState {
     pub(crate) known: Arc<KnownStream>,
     /// Set once the assignment is gone: nothing of it starts any more.
     pub(crate) gone: AtomicBool,
+    /// Set, and told, once nothing new of the assignment may start: whatever only waits is given back.
+    leaving: AtomicBool,
+    left: Notify,
     /// What the failure log's clock said, and when the answer had come.
     clock: Mutex<Option<(Timestamp, Instant)>>,
     /// How long a caller waits for the failure log and for what its handler needs; none: for as long as it takes.
@@ -62,6 +65,8 @@ impl StreamState {
             cache: GateCache::default(),
             known,
             gone: AtomicBool::new(false),
+            leaving: AtomicBool::new(false),
+            left: Notify::new(),
             clock: Mutex::default(),
             patience: None,
             suspects_left: AtomicU64::new(0),
@@ -85,6 +90,20 @@ impl StreamState {
     pub(crate) fn is_gone(&self) -> bool {
         self.gone.load(Ordering::Acquire)
             || self.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
+    }
+
+    /// Nothing of it starts any more.
+    pub(crate) fn leave(&self) {
+        self.leaving.store(true, Ordering::Release);
+        self.left.notify_waiters();
+    }
+
+    /// Waits until the assignment is being let go of. Cancel safe.
+    pub(crate) async fn left(&self) {
+        let left = self.left.notified();
+        if !self.leaving.load(Ordering::Acquire) {
+            left.await;
+        }
     }
 
     /// Whether the next event is suspect; counts it.

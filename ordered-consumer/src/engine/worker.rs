@@ -139,6 +139,8 @@ pub(crate) struct Worker<H> {
     lanes: HashMap<Fingerprint, Lane, BuildIdentity>,
     /// Entities whose first events the failure log must be asked about.
     asking: Vec<Fingerprint>,
+    /// Those of them that wait for the end of an outage.
+    postponed: Vec<Fingerprint>,
     running: FuturesUnordered<Running>,
     /// Handlers among what runs.
     handlers: usize,
@@ -168,6 +170,7 @@ impl<H: Handler> Worker<H> {
             streams: HashMap::default(),
             lanes: HashMap::default(),
             asking: Vec::new(),
+            postponed: Vec::new(),
             running: FuturesUnordered::new(),
             handlers: 0,
             done: Vec::new(),
@@ -190,6 +193,7 @@ impl<H: Handler> Worker<H> {
                 }
                 () = sleep(LOOK_AGAIN), if self.look_again => {
                     self.look_again = false;
+                    self.asking.append(&mut self.postponed);
                 }
                 () = sleep_until(self.ask_limited_at.unwrap_or_else(Instant::now)), if self.ask_limited_at.is_some() => {
                     self.ask_limited_at = None;

@@ -16,10 +16,12 @@ use crate::{
     Event, FailureKind, FailureLogError, GateKey, Handler, HandlerError, Index, Lease, Request, TakenGate,
     Timestamp,
     engine::{
+        breaker,
         core::Core,
         guarded::{self, Ran},
         known_streams::KnownStream,
         life::{UNGUARDED, unexpected},
+        outage::{Failed, Permit},
     },
     event::Context,
     gate::{ClaimToken, Grant, Input, Logged, Next, Reply, Resolved},
@@ -50,17 +52,27 @@ enum Outcome {
 }
 
 /// Runs the head of a gate in this process and, while all goes well, what is behind it; then leaves it to its due time.
-pub(super) async fn drain<H: Handler>(core: &Core<H>, taken: TakenGate, stopping: watch::Receiver<Stopping>) {
+/// Returns the gate if its stream's breaker does not let it run.
+pub(super) async fn drain<H: Handler>(
+    core: &Core<H>,
+    taken: TakenGate,
+    stopping: watch::Receiver<Stopping>,
+) -> Option<TakenGate> {
     let (head, attempts) = (taken.taken.head, taken.taken.attempts);
+    let known = core.stream(&taken.key.stream);
+    // While it is open, nothing is claimed but to probe.
+    let Ok(mut permit) = known.outage.try_admit() else { return Some(taken) };
     let mut next = claim(core, taken.key, head, attempts).await;
     let mut left = core.settings.release_window;
     while let Some(claimed) = next {
         left = left.saturating_sub(1);
-        let outcome = run(core, &claimed, stopping.clone()).await;
+        let outcome = run(core, &claimed, &mut permit, stopping.clone()).await;
         // Looked at after the run: whoever was told to stop meanwhile claims nothing more.
-        let goes_on = left > 0 && *stopping.borrow() == Stopping::No;
-        next = report(core, claimed, outcome, true, goes_on).await;
+        let goes_on = left > 0 && *stopping.borrow() == Stopping::No && known.outage.is_closed();
+        next = report(core, claimed, outcome, permit, (true, goes_on)).await;
+        permit = Permit::FREE;
     }
+    None
 }
 
 /// Runs what a copy from the retry stream stands for, if it is its turn. Afterwards the copy is done with.
@@ -70,9 +82,11 @@ pub(super) async fn run_copy<H: Handler>(
     (index, attempts): (Index, u32),
     stopping: watch::Receiver<Stopping>,
 ) {
+    let known = core.stream(&key.stream);
+    let Ok(mut permit) = known.outage.try_admit() else { return };
     if let Some(claimed) = claim(core, key, index, attempts).await {
-        let outcome = run(core, &claimed, stopping).await;
-        report(core, claimed, outcome, false, false).await;
+        let outcome = run(core, &claimed, &mut permit, stopping).await;
+        report(core, claimed, outcome, permit, (false, false)).await;
     }
 }
 
@@ -117,11 +131,16 @@ fn refuse<H>(core: &Core<H>, key: &GateKey, error: &FailureLogError) {
 async fn run<H: Handler>(
     core: &Core<H>,
     claimed: &Claimed,
+    permit: &mut Permit<'_>,
     mut stopping: watch::Receiver<Stopping>,
 ) -> Outcome {
     let (grant, tally) = (claimed.grant, &claimed.known.tally);
     // Which attempt it is tells a retry from what is released.
     if grant.attempt > 1 { &tally.retries } else { &tally.released }.add(1);
+    if grant.alone {
+        // It waits until nothing else runs, and others wait to probe: it must not keep them from it.
+        *permit = Permit::FREE;
+    }
     let timeout = core.settings.claim_timeout;
     let lease = Lease::new(usable(timeout).saturating_sub(claimed.asked.elapsed()));
     let context =
@@ -193,15 +212,18 @@ async fn report<H: Handler>(
     core: &Core<H>,
     claimed: Claimed,
     outcome: Outcome,
-    in_process: bool,
-    goes_on: bool,
+    permit: Permit<'_>,
+    (in_process, goes_on): (bool, bool),
 ) -> Option<Claimed> {
     let Claimed { key, token, grant, event, known, asked: began, at } = claimed;
     let failed_at = at.plus(began.elapsed());
     let asked = Instant::now();
     let next = goes_on.then(|| core.token());
     let input = match outcome {
-        Outcome::Succeeded => Input::Resolve { token, in_process, next, ignored: None },
+        Outcome::Succeeded => {
+            breaker::tell(core, &key.stream, known.outage.succeeded(&permit));
+            Input::Resolve { token, in_process, next, ignored: None }
+        }
         Outcome::BrokenOff => Input::GiveBack { token, after: Duration::ZERO },
         Outcome::ClaimLost => {
             known.tally.claims_lost.add(1);
@@ -209,9 +231,10 @@ async fn report<H: Handler>(
             return None;
         }
         Outcome::Failed(error) => {
-            failed(core, (&event, &known), (grant, failed_at), token, (in_process, next), &error)
+            failed(core, (&event, &known), (grant, failed_at), token, (in_process, next), (&error, &permit))
         }
     };
+    drop(permit);
     let asked_for_next = matches!(input, Input::Resolve { .. });
     let ignored = matches!(input, Input::Resolve { ignored: Some(_), .. });
     let (reply, next_event, at) = ask(core, &key, input).await?;
@@ -250,22 +273,30 @@ fn failed<H: Handler>(
     (grant, failed_at): (Grant, Timestamp),
     token: ClaimToken,
     (in_process, next): (bool, Option<ClaimToken>),
-    error: &HandlerError,
+    (error, permit): (&HandlerError, &Permit<'_>),
 ) -> Input {
     let kind = core.policy.kind_of(error);
     let failure = error.to_failure();
     let age = grant.first_failed_at.map_or(Duration::ZERO, |first| failed_at.since(first));
     let follows = core.policy.next(event, grant.attempt, age, kind);
     match kind {
-        FailureKind::Ignore => Input::Resolve { token, in_process, next, ignored: Some(failure) },
+        FailureKind::Ignore => {
+            breaker::tell(core, event.stream(), known.outage.succeeded(permit));
+            Input::Resolve { token, in_process, next, ignored: Some(failure) }
+        }
         FailureKind::Unavailable => {
-            known.tally.outages.add(1);
+            breaker::tell(core, event.stream(), known.outage.unavailable(permit));
             let after = if let Next::Retry(after) = follows { after } else { core.timeouts.poll };
             core.due.hint(after);
             Input::GiveBack { token, after }
         }
         FailureKind::Retry | FailureKind::RetryAfter(_) | FailureKind::Permanent => {
             known.tally.failed.add(1);
+            if is_spared(core, (event, known), grant, kind, permit) {
+                let after = known.outage.wait();
+                core.due.hint(after);
+                return Input::GiveBack { token, after };
+            }
             let text = crate::display_safe(&failure.text);
             tracing::warn!(consumer = %core.name, %event, attempt = grant.attempt, next = ?follows, error = %text, "a retry failed");
             if let Next::Retry(after) = follows {
@@ -274,4 +305,23 @@ fn failed<H: Handler>(
             Input::FailAgain { token, failure, next: follows }
         }
     }
+}
+
+/// Whether a failure is put down to an outage, so that its attempt does not count.
+fn is_spared<H: Handler>(
+    core: &Core<H>,
+    (event, known): (&Event, &KnownStream),
+    grant: Grant,
+    kind: FailureKind,
+    permit: &Permit<'_>,
+) -> bool {
+    let (failed, changed) = if kind == FailureKind::Permanent {
+        (Failed::Counts, known.outage.succeeded(permit))
+    } else {
+        let entity =
+            core.fingerprints.stream(event.stream().as_str()).entity(&core.fingerprints, event.entity());
+        known.outage.failed(entity, grant.attempt > 1, permit)
+    };
+    breaker::tell(core, event.stream(), changed);
+    failed == Failed::Spared
 }

@@ -165,6 +165,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         if lost {
             state.gone.store(true, Ordering::Release);
         }
+        state.leave();
         if first {
             intake.draining = workers;
             intake.drop_at = Some(Instant::now() + self.core.timeouts.drain);

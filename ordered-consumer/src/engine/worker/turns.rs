@@ -8,7 +8,7 @@ use std::{
 
 use tokio::time::Instant;
 
-use super::{Ended, FromWorker, Life, Running, Worker};
+use super::{Assigned, Ended, FromWorker, Life, Running, Worker};
 use crate::{
     Handler, Outcome,
     engine::{
@@ -60,9 +60,8 @@ impl<H: Handler> Worker<H> {
         if self.handlers >= self.running_max {
             return false;
         }
-        let outage =
-            self.streams.get(&slot).is_some_and(|assigned| assigned.station.stream.known.outage.lasts());
-        if outage || self.core.solo.is_wanted() {
+        let pauses = |assigned: &Assigned<H>| !assigned.station.stream.known.outage.lets_start();
+        if self.streams.get(&slot).is_some_and(pauses) || self.core.solo.is_wanted() {
             self.look_again = true;
             return false;
         }
@@ -107,7 +106,12 @@ impl<H: Handler> Worker<H> {
     pub(super) fn start_ready(&mut self) {
         loop {
             for entity in std::mem::take(&mut self.asking) {
-                self.start_deciding(entity);
+                if self.must_postpone(entity) {
+                    self.postponed.push(entity);
+                    self.look_again = true;
+                } else {
+                    self.start_deciding(entity);
+                }
             }
             let slots: Vec<u64> = self.streams.keys().copied().collect();
             let mut started = false;
@@ -125,6 +129,16 @@ impl<H: Handler> Worker<H> {
                 return;
             }
         }
+    }
+
+    /// Whether an entity's first event would only be logged because it may have run before, while the stream pauses for
+    /// an outage: of those, many must not end in the log either.
+    fn must_postpone(&self, entity: Fingerprint) -> bool {
+        let Some(front) = self.lanes.get(&entity).and_then(|lane| lane.queue.front()) else { return false };
+        let Some(assigned) = self.streams.get(&front.slot) else { return false };
+        let stream = &assigned.station.stream;
+        let known = front.gated || stream.may_be_gated(entity);
+        front.suspect && !known && !assigned.closed && !stream.known.outage.lets_suspect()
     }
 
     fn start_handling(&mut self, entity: Fingerprint) {
@@ -349,6 +363,8 @@ impl<H: Handler> Worker<H> {
                 }
                 return;
             }
+            // Nothing is wrong with its stream, and its other events are given back as it is let go of.
+            NotDone::Leaving | NotDone::Paused(_) => return,
             NotDone::Fenced => self.tell(FromWorker::Fenced { slot }),
             NotDone::Unavailable(why) => self.tell(FromWorker::Stopped { slot, index, why }),
             NotDone::Log(error) => {
