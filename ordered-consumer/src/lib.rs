@@ -52,6 +52,7 @@ mod json;
 mod limits;
 mod memory;
 mod names;
+mod observe;
 mod operator;
 mod outage_policy;
 mod outcome;
@@ -100,6 +101,7 @@ pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_wi
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
+pub use observe::{ObserveOnly, ObserveReport, ObservedStream, Observer};
 pub use operator::{
     BY_BYTES_MAX, Inspection, Operator, OperatorError, Pace, RetryAllEnd, RetryAllPreview, RetryAllProgress,
     RetryAllReport, WHY_BYTES_MAX,

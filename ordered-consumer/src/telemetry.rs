@@ -3,6 +3,7 @@
 mod log_calls;
 mod meters;
 mod names;
+mod observed;
 mod spans;
 mod tally;
 mod watch;
@@ -15,6 +16,7 @@ use tokio::time::Instant;
 pub(crate) use self::{
     log_calls::MeteredLog,
     meters::{Counter, Level, since},
+    observed::ObservedMeters,
     spans::{RunSpan, Running},
     tally::Tally,
     watch::watch_totals,

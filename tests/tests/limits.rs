@@ -11,8 +11,8 @@ use std::{
 };
 
 use ordered_consumer::{
-    Event, FailureLog, Handler, HandlerError, Index, LimitReached, Limits, OrderedConsumer, Outcome,
-    ProcessError, RetryPolicy, StreamName,
+    Event, FailureLog, Handler, HandlerError, Index, LimitReached, Limits, OrderedConsumer, OutagePolicy,
+    Outcome, ProcessError, RetryPolicy, StreamName,
     in_memory_broker::{GroupOptions, NewEvent},
 };
 use ordered_consumer_tests::{
@@ -330,6 +330,8 @@ async fn never_more_handlers_and_retries_run_than_may_with_any_number_of_workers
         let limits = Limits { workers, running_max, retries_running_max: 4, ..Limits::default() };
         let consumer = OrderedConsumer::new(NAME, gauge.clone(), world.log.clone())
             .with_retry_policy(RetryPolicy::fixed(Duration::from_millis(1)).immediate(0))
+            // Every event fails at first, which is what an outage looks like.
+            .with_outage_policy(OutagePolicy::off())
             .with_limits(limits);
         let running = Running::start(consumer, world.source());
         eventually("all are resolved", || running.stats().resolved == 120).await;
@@ -350,6 +352,7 @@ async fn never_more_handlers_run_than_may_on_several_threads() {
     let limits = Limits { workers: 4, running_max: 6, retries_running_max: 3, ..Limits::default() };
     let consumer = OrderedConsumer::new(NAME, gauge.clone(), world.log.clone())
         .with_retry_policy(at_once())
+        .with_outage_policy(OutagePolicy::off())
         .with_limits(limits);
     let running = Running::start(consumer, world.source());
     eventually("all are resolved", || running.stats().resolved == 200).await;

@@ -61,6 +61,12 @@ metrics! {
     HELD_BYTES = Gauge "ordered_consumer.held_bytes", Bytes, "Bytes of events in the failure log.";
     OLDEST_HELD = Gauge "ordered_consumer.oldest_held.age", Seconds, "For how long the longest gated entity has held events.";
     RELAY_LAG = Gauge "ordered_consumer.relay.lag", Seconds, "How late the relay's last look found what was due.";
+    OBSERVED_RUNS = Counter "ordered_consumer.observed.runs", Count, "Runs of a handler that is only observed.";
+    OBSERVED_FAILED = Counter "ordered_consumer.observed.failed", Count, "Those of them that failed.";
+    OBSERVED_GATED = Counter "ordered_consumer.observed.gated", Count, "Times that an entity would have been gated.";
+    OBSERVED_HELD = Counter "ordered_consumer.observed.held", Count, "Events that overtook, and would have been held.";
+    OBSERVED_PARKED = Counter "ordered_consumer.observed.parked", Count, "Times that an entity would have been parked.";
+    OBSERVED_GATE_TIME = Histogram "ordered_consumer.observed.gate.duration", Seconds, "How long an entity would have been gated.";
     HANDLER_STUCK = Counter "ordered_consumer.handler.blocking", Count, "Times that a handler was found to block its thread.";
     LOG_CALLS = Histogram "ordered_consumer.failure_log.duration", Seconds, "How long a call to the failure log took.";
     LOG_RETRIES = Counter "ordered_consumer.failure_log.retries", Count, "Calls to the failure log that were made again.";

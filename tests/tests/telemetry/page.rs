@@ -3,6 +3,7 @@
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 
 use metrics_util::MetricKind;
+use ordered_consumer::{Event, Handler, Index, OrderedConsumer};
 use ordered_consumer_tests::{Scripted, World};
 
 use crate::metrics_seen::Metrics;
@@ -29,6 +30,9 @@ async fn every_metric_that_the_code_names_is_on_the_page_as_it_is_and_the_revers
     world.until_done(&handler.runs).await;
     tokio::time::sleep(Duration::from_secs(30)).await;
     running.stop().await;
+    let observed = OrderedConsumer::observe_only("observed", Scripted::calm());
+    let event = Event::builder(world.stream(0), Index::new(1), "e").payload("e1").build();
+    observed.handle(event).await.unwrap();
     let mut code = BTreeMap::<String, (String, String, Vec<String>)>::new();
     for seen in metrics.taken().0 {
         assert!(seen.described, "{} has no description", seen.name);
