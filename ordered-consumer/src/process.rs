@@ -167,8 +167,8 @@ fn failed(event: &Event, fault: NotDone) -> ProcessError {
         NotDone::Fenced => ProcessError::Fenced { event },
         NotDone::LeaseOver => ProcessError::DeadlinePassed { event },
         NotDone::Paused(wait) => ProcessError::Paused { event, wait },
-        // Only `run` lets go of a stream while something waits.
-        NotDone::Leaving => ProcessError::ShuttingDown { event },
+        // Only `run` lets go of a stream while something waits, and only there a failed event waits for its turn.
+        NotDone::Leaving | NotDone::Spared { .. } => ProcessError::ShuttingDown { event },
         NotDone::Unavailable(reason) => ProcessError::Unavailable { event, reason },
         NotDone::Log(source) => ProcessError::FailureLog { event, source },
     }

@@ -277,6 +277,37 @@ async fn a_stream_that_is_taken_away_while_it_is_open_goes_on_with_its_new_owner
     world.assert_order(&handler.runs);
 }
 
+#[tokio::test(start_paused = true)]
+async fn a_stream_that_pauses_takes_no_room_from_the_others() {
+    let world = World::with_partitions(2);
+    many(&world, 400, "e");
+    let first = world.stream(0);
+    let down = Down::now(true);
+    let bad: HashSet<String> =
+        world.sent().into_iter().filter(|sent| sent.stream == first).map(|sent| sent.text).collect();
+    let (others, paused) = (400 - bad.len() as u64, bad.len());
+    let handler = Scripted::new({
+        let down = down.clone();
+        move |text, _| {
+            if bad.contains(text) {
+                Act::succeed_if(!down.is())
+            } else {
+                Act::Sleep(Duration::from_millis(10))
+            }
+        }
+    });
+    // So little room that what waits for the outage's end would fill it.
+    let limits = Limits { workers: 1, running_max: 30, ..Limits::default() };
+    let running = Running::start(world.consumer(&handler).with_limits(limits), world.source());
+    eventually("the others are handled", || running.stats().handled == others).await;
+    assert_eq!(running.stats().outages, 1);
+    assert!(world.broker.lag(NAME) >= paused - 50, "the paused ones wait");
+    down.set(false);
+    world.until_done(&handler.runs).await;
+    running.stop().await;
+    world.assert_order(&handler.runs);
+}
+
 fn event(world: &World, number: u32) -> Event {
     let entity = format!("e{number}");
     Event::builder(world.stream(0), Index::new(u128::from(number)), entity.clone()).payload(entity).build()

@@ -31,6 +31,11 @@ pub(crate) enum NotDone {
     Unavailable(String),
     /// The stream's breaker is not closed, and the caller, who does not wait, should come again after so long.
     Paused(Duration),
+    /// The failure is put down to an outage: the event runs again, as this attempt, when its turn to probe comes.
+    Spared {
+        /// The attempt that does not count.
+        attempt: u32,
+    },
     /// The assignment is being let go of, and the event was only waiting.
     Leaving,
 }
@@ -122,7 +127,7 @@ pub(crate) async fn handle<H: Handler>(
     lease: Option<&Lease>,
 ) -> Result<Outcome, NotDone> {
     let outage = &stream.known.outage;
-    let mut attempt = 1;
+    let mut attempt = event.context().attempt.max(1);
     loop {
         let permit = if outage.is_closed() { Permit::FREE } else { Box::pin(admitted(stream)).await? };
         if stream.is_gone() {
@@ -154,7 +159,7 @@ pub(crate) async fn handle<H: Handler>(
         let spared = breaker::failed(core, stream, (entity, event), kind, &error, &permit)?;
         drop(permit);
         if spared == Failed::Spared {
-            continue;
+            return Err(NotDone::Spared { attempt });
         }
         match kind {
             // What a failure needs is kept out of the quiet path's future, which so stays small enough to be

@@ -10,7 +10,7 @@ use tokio::time::Instant;
 
 use super::{Assigned, Ended, FromWorker, Life, Running, Worker};
 use crate::{
-    Handler, Outcome,
+    Context as EventContext, Handler, Outcome,
     engine::{
         fingerprint::Fingerprint,
         lane::{Lane, Turn},
@@ -349,7 +349,14 @@ impl<H: Handler> Worker<H> {
 
     /// The first event is not done with, and neither is what may not run without it.
     fn fault(&mut self, lane: &mut Lane, fault: NotDone) {
-        let Some(first) = lane.queue.pop_front() else { return };
+        let Some(mut first) = lane.queue.pop_front() else { return };
+        if let NotDone::Spared { attempt } = fault {
+            // It keeps its entity's turn, but nobody's room: other streams go on meanwhile, and other entities probe.
+            let context = EventContext { attempt, redelivered: true, ..first.delivery.event.context() };
+            first.delivery.event = first.delivery.event.with_context(context);
+            lane.queue.push_front(first);
+            return;
+        }
         let (slot, index) = (first.slot, first.delivery.event.index());
         self.give_back(&first);
         match fault {
@@ -364,7 +371,7 @@ impl<H: Handler> Worker<H> {
                 return;
             }
             // Nothing is wrong with its stream, and its other events are given back as it is let go of.
-            NotDone::Leaving | NotDone::Paused(_) => return,
+            NotDone::Leaving | NotDone::Paused(_) | NotDone::Spared { .. } => return,
             NotDone::Fenced => self.tell(FromWorker::Fenced { slot }),
             NotDone::Unavailable(why) => self.tell(FromWorker::Stopped { slot, index, why }),
             NotDone::Log(error) => {
