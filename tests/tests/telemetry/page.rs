@@ -1,4 +1,5 @@
 //! The page and the code name the same metrics.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{collections::BTreeMap, fs, path::Path, time::Duration};
 

@@ -1,4 +1,5 @@
 //! No key, header or payload in anything that is told, under the most talkative level.
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{
     fmt,
