@@ -139,6 +139,8 @@ impl<H: Handler> ObserveOnly<H> {
     }
 }
 
+// Left out of the compiler's advice, so that it keeps to what is wrong with the function.
+#[diagnostic::do_not_recommend]
 impl<H: Handler> Handler for ObserveOnly<H> {
     /// Runs the handler and returns what it returns.
     async fn handle(&self, event: Event) -> Result<(), HandlerError> {

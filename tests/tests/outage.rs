@@ -182,12 +182,16 @@ async fn retries_of_what_is_in_the_failure_log_burn_no_attempts_while_the_breake
     let (down, fails_once) = (Down::default(), Down::now(true));
     let handler = Scripted::new({
         let (down, fails_once) = (down.clone(), fails_once.clone());
-        move |text, _| Act::succeed_if(!down.is() && !(text.starts_with("old") && fails_once.is()))
+        move |text, _| {
+            let fails = down.is() || (text.starts_with("old") && fails_once.is());
+            Act::succeed_if(!fails)
+        }
     });
     let policy = RetryPolicy::fixed(Duration::from_secs(20)).immediate(0).jitter(0.0).attempts_max(4);
     let running = Running::start(world.consumer(&handler).with_retry_policy(policy), world.source());
     eventually("they are in the log", || running.stats().retry_scheduled == 15).await;
-    (down.set(true), fails_once.set(false));
+    down.set(true);
+    fails_once.set(false);
     many(&world, 300, "new");
     eventually("it is open", || running.stats().outages == 1).await;
     tokio::time::sleep(Duration::from_secs(7_200)).await;

@@ -42,13 +42,10 @@ async fn every_metric_that_the_code_names_is_on_the_page_as_it_is_and_the_revers
             MetricKind::Gauge => "gauge",
             MetricKind::Histogram => "histogram",
         };
-        let unit = match seen.unit.unwrap() {
-            metrics::Unit::Seconds => "s",
-            metrics::Unit::Bytes => "bytes",
-            metrics::Unit::Count => "count",
-            other => panic!("{other:?} is not used"),
-        };
-        let entry = code.entry(seen.name).or_insert((kind.to_owned(), unit.to_owned(), Vec::new()));
+        let units =
+            [(metrics::Unit::Seconds, "s"), (metrics::Unit::Bytes, "bytes"), (metrics::Unit::Count, "count")];
+        let (_, unit) = units.iter().find(|(unit, _)| Some(*unit) == seen.unit).unwrap();
+        let entry = code.entry(seen.name).or_insert((kind.to_owned(), (*unit).to_owned(), Vec::new()));
         entry.2.extend(seen.labels.into_keys());
     }
     let page = page();

@@ -1,5 +1,10 @@
 //! No key, header or payload in anything that is told, under the most talkative level.
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(
+    clippy::unwrap_used,
+    clippy::panic,
+    clippy::future_not_send,
+    reason = "a test fails by panicking, in its helpers too"
+)]
 
 use std::{
     fmt,
