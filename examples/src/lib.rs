@@ -1,5 +1,6 @@
 //! What the examples share with the tests that run them.
 
+pub mod observe_only;
 pub mod operate;
 pub mod observe_only;
 pub mod replay;
