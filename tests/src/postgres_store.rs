@@ -1,5 +1,7 @@
 //! PostgreSQL behind the delaying proxy, as a store of the sweeps.
 
+#![expect(clippy::panic, reason = "without a server there is no test")]
+
 use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;

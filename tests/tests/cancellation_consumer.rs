@@ -1,7 +1,7 @@
 //! Everything that a consumer can be asked, dropped wherever it waits: what was acknowledged is handled or in the log,
 //! nothing is overtaken, nothing stays locked, and the same call made again leads to where it would have led.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{
     sync::{

@@ -1,7 +1,5 @@
 //! Scenario 36: a failure log that is away for ten minutes, as the source sees it.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
 use std::{
     sync::{
         Arc,
@@ -49,7 +47,9 @@ impl EventSource for Watched {
             SourceMessage::Assigned(streams) => (&self.1.assigned, streams.len()),
             SourceMessage::Revoked { assignments, .. } => (&self.1.revoked, assignments.len()),
             SourceMessage::Events { deliveries, .. } => (&self.1.events, deliveries.len()),
-            _ => (&self.1.settled, 1),
+            SourceMessage::Copies(_) | SourceMessage::Settled { .. } | SourceMessage::Ended | _ => {
+                (&self.1.settled, 1)
+            }
         };
         count.fetch_add(by, Ordering::SeqCst);
         Ok(message)

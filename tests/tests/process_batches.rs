@@ -1,6 +1,6 @@
 //! `process_batch`: one look-up for everything received together, and the order within a batch and around it.
 
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::sync::Arc;
 

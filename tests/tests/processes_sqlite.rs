@@ -1,6 +1,6 @@
 //! Several processes on one SQLite file, killed and stopped at random moments: judged by what their handlers recorded.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{path::Path, time::Duration};
 
