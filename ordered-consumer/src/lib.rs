@@ -67,7 +67,7 @@ mod retry_policy_display;
 mod retry_schedule;
 mod run_error;
 mod source;
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
 mod sql;
 #[cfg(feature = "sqlite")]
 mod sqlite;

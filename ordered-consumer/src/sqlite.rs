@@ -2,7 +2,6 @@
 
 mod address;
 mod apply;
-mod change;
 mod chores;
 mod columns;
 mod connections;
@@ -40,6 +39,7 @@ use crate::{
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
     Totals,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    sql::batch::check,
 };
 
 /// The embedded, durable failure log: one SQLite file, which several processes of one machine may share.
@@ -195,7 +195,7 @@ impl FailureLog for SqliteFailureLog {
         settings: &Settings,
         requests: &[Request],
     ) -> Result<Answers, FailureLogError> {
-        apply::check(requests)?;
+        check(requests)?;
         let (log, consumer) = (self.clone(), consumer.clone());
         let (settings, requests) = (settings.clone(), requests.to_vec());
         self.task("applying a batch", async move {

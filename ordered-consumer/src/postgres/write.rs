@@ -192,7 +192,7 @@ fn gate_columns(statement: Statement, rows: &[GateRow<'_>]) -> Result<Statement,
         .ints(kept.iter().map(|gate| gate.since))
         .maybe_blobs(kept.iter().map(|gate| text(&gate.first_failure)))
         .maybe_blobs(kept.iter().map(|gate| text(&gate.last_failure)))
-        .ints(kept.iter().map(|gate| gate.first_failed_at))
+        .ints(rows.iter().map(|row| row.gate.first_failure.as_ref().map(|first| first.at.as_micros())))
         .maybe_blobs(rows.iter().map(|row| row.gate.last_failure.as_ref().map(|last| last.class.as_bytes()))))
 }
 

@@ -63,7 +63,6 @@ pub(crate) struct KeptGate {
     pub(crate) since: i64,
     pub(crate) first_failure: Option<String>,
     pub(crate) last_failure: Option<String>,
-    pub(crate) first_failed_at: Option<i64>,
 }
 
 impl KeptGate {
@@ -87,7 +86,6 @@ impl KeptGate {
             since: gate.since.as_micros(),
             first_failure: keep_failure(gate.first_failure.as_ref())?,
             last_failure: keep_failure(gate.last_failure.as_ref())?,
-            first_failed_at: gate.first_failure.as_ref().map(|failure| failure.at.as_micros()),
         })
     }
 }

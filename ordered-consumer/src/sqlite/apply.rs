@@ -1,44 +1,18 @@
 //! Batches of requests, and what the relay takes: load, step, write.
 
-use std::collections::HashSet;
-
 use super::{
-    change::Change,
     columns::{bytes, gate, int, maybe_int, stream_name},
     connections::Write,
     errors::Trouble,
-    load::{load, offered},
+    load::load,
     statement::{Session, Statement},
     write::{Effects, write, write_gates},
 };
 use crate::{
-    Answer, Answers, BATCH_REQUESTS_MAX, DueGates, FailureLogError, GateKey, Request, Timestamp,
+    Answer, Answers, DueGates, GateKey, Request, Timestamp,
     gate::{self, Guard, Input, Moment, Rows, Settings},
+    sql::change::Change,
 };
-
-/// Whether the batch keeps the trait's contract.
-pub(super) fn check(requests: &[Request]) -> Result<(), FailureLogError> {
-    let misused = |what| Err(FailureLogError::Misused { what });
-    if requests.is_empty() {
-        return misused("a batch needs at least one request");
-    }
-    if requests.len() > BATCH_REQUESTS_MAX {
-        return misused("a batch has more requests than allowed");
-    }
-    let mut gates = HashSet::with_capacity(requests.len());
-    for Request { key, input, .. } in requests {
-        if !gates.insert(key) {
-            return misused("a batch has two requests for one gate");
-        }
-        if matches!(input, Input::Arrive { events } if events.is_empty()) {
-            return misused("a request has no events");
-        }
-        if offered(input).iter().any(|event| *event.entity() != key.entity || *event.stream() != key.stream) {
-            return misused("a request has events of another gate");
-        }
-    }
-    Ok(())
-}
 
 pub(super) struct Apply {
     pub(super) consumer_id: i64,

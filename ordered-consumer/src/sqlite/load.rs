@@ -2,17 +2,16 @@
 
 use std::collections::HashMap;
 
-use bytes::Bytes;
-
 use super::{
-    columns::{count, flag, int, maybe_gate, maybe_index, maybe_int, outcome, record, sixteen},
-    errors::{Trouble, corrupt},
+    columns::{count, flag, maybe_gate, maybe_index, maybe_int, outcome, record, sixteen},
+    errors::Trouble,
     load_conflicts::load_conflicts,
     statement::{Session, Statement},
 };
 use crate::{
-    Digest, Event, FailureLogError, Request,
-    gate::{Action, Gate, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
+    Digest, FailureLogError, Request,
+    gate::{Gate, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
+    sql::{batch::offered, columns::Columns},
 };
 
 /// What is loaded for one request.
@@ -25,22 +24,6 @@ pub(super) struct Loaded {
     pub(super) rows: Rows,
 }
 
-/// The events that come with an input.
-pub(super) fn offered(input: &Input) -> Vec<&Event> {
-    match input {
-        Input::Arrive { events } => events.iter().map(|arrival| &arrival.event).collect(),
-        Input::Fail { event, .. } => vec![event],
-        Input::Ignore { .. }
-        | Input::Take
-        | Input::Claim { .. }
-        | Input::Renew { .. }
-        | Input::Resolve { .. }
-        | Input::FailAgain { .. }
-        | Input::GiveBack { .. }
-        | Input::Operate(_) => Vec::new(),
-    }
-}
-
 /// A place in a batch, as the statements know it.
 pub(super) fn position(position: usize) -> Result<i64, FailureLogError> {
     i64::try_from(position).map_err(|_| FailureLogError::Misused { what: "a batch is too long" })
@@ -48,8 +31,7 @@ pub(super) fn position(position: usize) -> Result<i64, FailureLogError> {
 
 /// The place in a batch that a row is about.
 pub(super) fn position_of(row: &sqlx::sqlite::SqliteRow, length: usize) -> Result<usize, Trouble> {
-    let position = usize::try_from(int(row, "position")?).ok().filter(|position| *position < length);
-    position.ok_or_else(|| corrupt("a row answers a question that was not asked").into())
+    Ok(row.place("position", length)?)
 }
 
 /// Loads streams, gates and what is logged at arriving events' indexes; then, for those that ask, what is passed.
@@ -218,23 +200,4 @@ async fn load_outcomes(
         }
     }
     Ok(())
-}
-
-/// What an operator puts in the place of the head's payload and headers.
-pub(super) fn edit(input: &Input) -> Option<(Option<&Bytes>, &crate::Headers)> {
-    match input {
-        Input::Operate(Operation { action: Action::Edit { payload, headers }, .. }) => {
-            Some((payload.as_ref(), headers))
-        }
-        Input::Operate(_)
-        | Input::Arrive { .. }
-        | Input::Fail { .. }
-        | Input::Ignore { .. }
-        | Input::Take
-        | Input::Claim { .. }
-        | Input::Renew { .. }
-        | Input::Resolve { .. }
-        | Input::FailAgain { .. }
-        | Input::GiveBack { .. } => None,
-    }
 }

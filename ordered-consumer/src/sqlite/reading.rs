@@ -4,13 +4,13 @@ use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    columns::{bytes, count, event, int, maybe_index, maybe_int, outcome, stream_name, summary, text},
-    errors::{Trouble, corrupt},
+    columns::{bytes, count, event, maybe_int},
+    errors::Trouble,
     load::{position, position_of},
     statement::Statement,
 };
 use crate::{
-    AuditLine, Digest, Event, FailureLogError, GateKey, Index, StreamName, Timestamp, Totals, gate::Audit,
+    AuditLine, Digest, Event, FailureLogError, GateKey, Index, StreamName, Timestamp, Totals, sql::columns,
 };
 
 pub(super) fn find_held(
@@ -115,40 +115,7 @@ pub(super) fn find_audit(consumer_id: i64, key: Option<&GateKey>, limit: u32) ->
 }
 
 pub(super) fn audit(rows: &[SqliteRow]) -> Result<Vec<AuditLine>, Trouble> {
-    rows.iter().map(audit_line).collect()
-}
-
-fn audit_line(row: &SqliteRow) -> Result<AuditLine, Trouble> {
-    /// The words that the protocol and this log write.
-    const ACTIONS: [&str; 12] = [
-        "retry",
-        "park",
-        "skip",
-        "discard",
-        "edit",
-        "pause",
-        "resume",
-        "void",
-        "note",
-        "ignore",
-        "replay",
-        "new stream",
-    ];
-    let word = text(row, "action")?;
-    let action = ACTIONS.into_iter().find(|action| *action == word);
-    let request_id: Option<String> = sqlx::Row::try_get(row, "request_id")?;
-    let audit = Audit {
-        action: action.ok_or_else(|| corrupt("the audit has an action that this program does not know"))?,
-        index: maybe_index(row, "idx")?,
-        by: text(row, "actor")?.into(),
-        why: text(row, "why")?.into(),
-        request_id: request_id.map(Into::into),
-        outcome: outcome(row)?,
-        before: summary(row, "before")?,
-        after: summary(row, "after")?,
-    };
-    let key = GateKey { stream: stream_name(row, "stream")?, entity: bytes(row, "entity")? };
-    Ok(AuditLine { at: Timestamp::from_micros(int(row, "at")?), key, audit })
+    Ok(rows.iter().map(columns::audit_line).collect::<Result<_, _>>()?)
 }
 
 pub(super) fn find_totals(consumer_id: i64) -> Statement {

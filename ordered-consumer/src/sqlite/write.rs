@@ -6,19 +6,22 @@ use bytes::Bytes;
 use sqlx::sqlite::SqliteRow;
 
 use super::{
-    change::Change,
     columns::{
         EVENT_COLUMNS, GATE_COLUMNS, amount, bind_event, bind_gate, event, int, keep_headers, keep_outcome,
         keep_summary,
     },
     errors::{Trouble, corrupt},
-    load::{edit, offered, position, position_of},
+    load::{position, position_of},
     statement::{Session, Statement},
     streams::add_stream,
 };
 use crate::{
     Digest, Event, GateKey, Index, Request, StreamName,
     gate::{Audit, Gate, Step},
+    sql::{
+        batch::{edit, offered},
+        change::Change,
+    },
 };
 
 /// One request's effects, with its place in the batch.
