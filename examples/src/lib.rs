@@ -2,6 +2,5 @@
 
 pub mod observe_only;
 pub mod operate;
-pub mod observe_only;
 pub mod replay;
 pub mod workers;
