@@ -37,6 +37,9 @@ pub async fn snapshot(
     for line in log.audit(consumer, None, 1_000).await? {
         let mut audit = line.audit;
         audit.outcome = audit.outcome.map(|_| 0);
+        for summary in [&mut audit.before, &mut audit.after].into_iter().flatten() {
+            summary.version = 0;
+        }
         lines.push(format!("{:?} {:?} {audit:?}", line.key, line.key.entity));
     }
     Ok(lines)
