@@ -1,7 +1,9 @@
 //! Everything that can be seen of a failure log, to be compared.
 
+use std::time::Duration;
+
 use ordered_consumer::{
-    ConsumerName, FailureLog, FailureLogError, GateQuery, GatedEntity, Index, StreamName, gate::State,
+    ConsumerName, FailureLog, FailureLogError, GateQuery, GatedEntity, Index, StreamName, Totals, gate::State,
 };
 
 /// What is in a log, a line for each thing, without versions: those count how often something was tried.
@@ -15,7 +17,10 @@ pub async fn snapshot(
     consumer: &ConsumerName,
     streams: &[StreamName],
 ) -> Result<Vec<String>, FailureLogError> {
-    let mut lines = vec![format!("{:?}", log.totals(consumer).await?)];
+    let totals = log.totals(consumer).await?;
+    // An age grows while one looks; whether there is one does not.
+    let oldest_held = totals.oldest_held.map(|_| Duration::ZERO);
+    let mut lines = vec![format!("{:?}", Totals { oldest_held, ..totals })];
     for stream in streams {
         lines.push(format!("{stream}: {:?}", log.stream(consumer, stream).await?));
         for paused_only in [false, true] {
