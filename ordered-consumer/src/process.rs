@@ -19,6 +19,7 @@ use crate::{
         stream_state::StreamState,
     },
     gate::{Arrival, Verdict},
+    telemetry,
 };
 
 impl<H: Handler> OrderedConsumer<H> {
@@ -93,6 +94,7 @@ pub(crate) async fn process<H: Handler>(
     let processed = process_in_turn(core, stream, entity, delivery, ask).await;
     if let Ok(outcome) = &processed {
         stream.known.tally.count(outcome);
+        telemetry::became(&core.name, &delivery.event, outcome);
     }
     processed
 }
@@ -259,6 +261,7 @@ async fn process_group<H: Handler>(
         };
         if let Ok(outcome) = &outcome {
             stream.known.tally.count(outcome);
+            telemetry::became(&core.name, &delivery.event, outcome);
         }
         match &outcome {
             Ok(Outcome::Handled | Outcome::Ignored) => {}

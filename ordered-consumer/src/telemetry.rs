@@ -17,7 +17,7 @@ pub(crate) use self::{
     log_calls::MeteredLog,
     meters::{Counter, Level, since},
     observed::ObservedMeters,
-    spans::{RunSpan, Running},
+    spans::{RunSpan, Running, became},
     tally::Tally,
     watch::watch_totals,
 };

@@ -26,7 +26,7 @@ use super::{
     stream_state::StreamState,
     watchdog::Watched,
 };
-use crate::{Handler, Index, Outcome, gate::Verdict};
+use crate::{Handler, Index, Outcome, gate::Verdict, telemetry};
 
 /// After which what could not start is looked at again: an outage, somebody who runs alone.
 const LOOK_AGAIN: Duration = Duration::from_millis(50);
@@ -259,6 +259,9 @@ impl<H: Handler> Worker<H> {
     fn finish(&mut self, event: &Dispatched, outcome: Option<Outcome>) {
         let (slot, sequence, bytes) = (event.slot, event.sequence, event.bytes);
         let (index, receipt) = (event.delivery.event.index(), event.delivery.receipt);
+        if let Some(outcome) = &outcome {
+            telemetry::became(&self.core.name, &event.delivery.event, outcome);
+        }
         self.done.push(Done { slot, sequence, index, receipt, bytes, outcome });
     }
 }

@@ -242,6 +242,7 @@ async fn report<H: Handler>(
         Reply::Resolved(Resolved { next: granted, head }) => {
             if ignored { &known.tally.resolved_ignored } else { &known.tally.resolved }.add(1);
             known.tally.blocked.record(failed_at.since(grant.since));
+            tracing::debug!(consumer = %core.name, %event, attempt = grant.attempt, ignored, next = head.map(|head| head.to_string()), "the logged event is resolved");
             if head.is_some() && granted.is_none() && in_process {
                 core.due.hint(Duration::ZERO);
             }

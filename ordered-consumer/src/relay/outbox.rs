@@ -1,5 +1,7 @@
 //! Publishing what is released, in order.
 
+use tracing::Instrument;
+
 use super::Ended;
 use crate::{EventPublisher, Handler, Index, PublishError, ReleasedEvent, TakenGate, engine::core::Core};
 
@@ -34,9 +36,14 @@ pub(super) async fn publish<H: Handler>(
             .into_iter()
             .map(|event| ReleasedEvent { attempts: attempts(event.index()), event })
             .collect();
-        let published = publisher.publish(&copies).await;
+        let span = core.telemetry.publish_span(&taken.key.stream, copies.len());
+        let published = publisher.publish(&copies).instrument(span.clone()).await;
         core.stream(&taken.key.stream).tally.published.add(published.count as u64);
         if let Some(error) = published.failed {
+            span.record(
+                "error.type",
+                if matches!(error, PublishError::Refused(_)) { "refused" } else { "unavailable" },
+            );
             let refused_head = published.count == 0 && from == head;
             let event = copies.get(published.count).map(|copy| copy.event.to_string());
             tracing::warn!(consumer = %core.name, event, error = crate::error_text(&error), "an event was not published; nothing of its entity goes out after it");

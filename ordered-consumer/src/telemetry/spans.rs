@@ -1,11 +1,11 @@
-//! Spans around handlers' runs.
+//! Spans around handlers' runs and around publishing, and a line for what became of an event.
 
 use std::fmt;
 
 use tracing::{Span, field};
 
 use super::Telemetry;
-use crate::{Event, HandlerError, display_safe};
+use crate::{ConsumerName, Event, HandlerError, Outcome, StreamName, display_safe};
 
 /// The longest part of an entity's key that a span shows, in bytes.
 const ENTITY_SHOWN_MAX: usize = 64;
@@ -37,6 +37,22 @@ pub(crate) struct Running<'a> {
 }
 
 impl Telemetry {
+    /// The span of a call to the publisher.
+    pub(crate) fn publish_span(&self, stream: &StreamName, events: usize) -> tracing::Span {
+        tracing::info_span!(
+            target: "ordered_consumer::publish",
+            "publish",
+            otel.kind = "producer",
+            error.r#type = field::Empty,
+            messaging.system = &*self.options.system,
+            messaging.operation.name = "publish",
+            messaging.operation.r#type = "send",
+            messaging.batch.message_count = events,
+            messaging.consumer.group.name = %self.consumer,
+            messaging.destination.name = %stream,
+        )
+    }
+
     /// The span of a run that is about to begin.
     pub(crate) fn span(&self, running: &Running<'_>) -> RunSpan {
         let Running { event, from_log } = *running;
@@ -65,6 +81,13 @@ impl Telemetry {
             span.record("ordered_consumer.entity", shown(event.entity()));
         }
         RunSpan(Some(Box::new(span)))
+    }
+}
+
+/// A line for what became of an event that was not simply handled. A healthy one costs nothing and says nothing.
+pub(crate) fn became(consumer: &ConsumerName, event: &Event, outcome: &Outcome) {
+    if !matches!(outcome, Outcome::Handled) {
+        tracing::debug!(%consumer, %event, outcome = outcome.as_str(), "the event is done with");
     }
 }
 
