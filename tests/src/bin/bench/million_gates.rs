@@ -1,7 +1,6 @@
 //! A million gated entities in SQLite: takeover, memory, and what a hold and a due look-up cost beside them.
 
 use std::{
-    path::Path,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
@@ -23,7 +22,9 @@ use crate::{
 
 const NAME: &str = "million-gates";
 const FEW: usize = 0;
-const MANY: usize = 1;
+/// As few gates as `FEW`, holding as many events as `MANY`: what is left between these two is the gates' doing.
+const FULL: usize = 1;
+const MANY: usize = 2;
 /// Gates of the smaller log.
 const FEW_GATES: usize = 1_000;
 /// Gates that one look-up takes.
@@ -45,15 +46,16 @@ struct Costs {
 pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
     let runtime = rig::runtime()?;
     let directory = tempfile::tempdir()?;
-    let gates = [FEW_GATES.min(sizes.gates), sizes.gates];
-    let files = [directory.path().join("few.db"), directory.path().join("many.db")];
-    let open = |file: &Path| runtime.block_on(SqliteFailureLog::open(file));
-    let logs = [open(&files[FEW])?, open(&files[MANY])?];
+    let few = FEW_GATES.min(sizes.gates);
+    let gates = [few, few, sizes.gates];
+    let open = |file: &str| runtime.block_on(SqliteFailureLog::open(directory.path().join(file)));
+    let logs = [open("few.db")?, open("full.db")?, open("many.db")?];
     for (log, gates) in logs.iter().zip(gates) {
         runtime.block_on(fill(log, gates, sizes.rounds))?;
     }
-    let mut costs: [[Samples; 3]; 2] = Default::default();
-    arms::alternate::<2, _>(
+    runtime.block_on(hold_more(&logs[FULL], few, sizes.gates))?;
+    let mut costs: [[Samples; 3]; 3] = Default::default();
+    arms::alternate::<3, _>(
         sizes.rounds,
         |arm, round| runtime.block_on(cost(&logs[arm], gates[arm], round)),
         |arm, cost| {
@@ -64,11 +66,17 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     )?;
     let names = ["a hold, in a batch of 500", "a hold, alone", "a due look-up that takes 25"];
     for (place, what) in names.into_iter().enumerate() {
-        let [few, many] = [&costs[FEW][place], &costs[MANY][place]];
-        report.add(NAME, format!("{what}, {} gates", gates[FEW]), "us", few, Target::None);
-        report.add(NAME, format!("{what}, {} gates", gates[MANY]), "us", many, Target::None);
-        let ratio = many.paired(few, |many, few| many / few);
-        report.add(NAME, format!("{what}, many / few"), "", &ratio, Target::AtMost(2.0));
+        let [few, full, many] = [&costs[FEW][place], &costs[FULL][place], &costs[MANY][place]];
+        let mut add = |gates: String, samples: &Samples, target| {
+            let unit = if gates.contains('/') { "" } else { "us" };
+            report.add(NAME, format!("{what}, {gates}"), unit, samples, target);
+        };
+        add(format!("{} gates, one event each", gates[FEW]), few, Target::None);
+        add(format!("{} gates, {} events in all", gates[FULL], gates[MANY]), full, Target::None);
+        add(format!("{} gates, one event each", gates[MANY]), many, Target::None);
+        let ratio = |other: &Samples| many.paired(other, |many, other| many / other);
+        add("many / few gates, as many events".to_owned(), &ratio(full), Target::AtMost(2.0));
+        add("many / few gates, one event each".to_owned(), &ratio(few), Target::AtMost(2.0));
     }
     take_over(&runtime, &logs[MANY], sizes, report)
 }
@@ -80,6 +88,17 @@ async fn fill(log: &SqliteFailureLog, gates: usize, rounds: usize) -> anyhow::Re
     let entity = |number| rig::entity("gated", number * STRIDE % gates);
     let requests = (0..gates).map(|number| seed::failed(entity(number), number as u128, next(number)));
     seed::apply_all(log, &ConsumerName::new("bench")?, requests).await
+}
+
+/// Holds events for the few gates, a few of each at a time, until the log has so many.
+async fn hold_more(log: &SqliteFailureLog, gates: usize, events: usize) -> anyhow::Result<()> {
+    const EACH: usize = 4;
+    let rounds = (events / gates).saturating_sub(1).div_ceil(EACH);
+    let held = (0..rounds * gates).map(|number| {
+        let from = 1_000_000 + (number / gates * EACH) as u128;
+        seed::arrived(rig::entity("gated", number * STRIDE % gates), from..from + EACH as u128)
+    });
+    seed::apply_all(log, &ConsumerName::new("bench")?, held).await
 }
 
 async fn cost(log: &SqliteFailureLog, gates: usize, round: usize) -> anyhow::Result<Costs> {
