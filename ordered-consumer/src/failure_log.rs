@@ -234,7 +234,9 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
         report: &Settle,
     ) -> Result<Result<StreamRecord, StreamRefusal>, FailureLogError>;
 
-    /// Carries out an operator's decision about a stream, and writes it into the audit.
+    /// Carries out an operator's decision about a stream, by [`gate::replay`](crate::gate::replay) and
+    /// [`gate::forget_resolved`](crate::gate::forget_resolved) or by [`gate::set_apart`](crate::gate::set_apart), under
+    /// the stream's exclusive lock, and writes it into the audit.
     ///
     /// # Errors
     /// [`FailureLogError`].

@@ -14,6 +14,7 @@
 //! events duplicates) or, if it is parked, *paused*. Everything else has a head.
 
 mod arrive;
+mod decide;
 mod input;
 mod operate;
 mod relay;
@@ -22,6 +23,7 @@ mod run;
 mod stream;
 mod summary;
 
+pub use decide::{APART_TAKEN, SetApart, forget_resolved, replay, set_apart};
 pub use input::{
     Action, Arrival, ClaimToken, FAILURE_TEXT_BYTES_MAX, Failure, Guard, Input, LoggedAt, Moment, Next,
     Operation, Rows, Settings,

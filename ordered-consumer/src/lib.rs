@@ -29,6 +29,7 @@
 //! * For tests: `testing` (feature `testing`): a harness for handlers, conformance suites for stores and adapters.
 #![cfg_attr(docsrs, feature(doc_cfg))]
 
+mod batch;
 mod clock;
 mod consumer;
 mod display_safe;

@@ -20,7 +20,7 @@ use self::table::Table;
 use crate::{
     Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
-    Totals,
+    Totals, batch,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
@@ -101,7 +101,7 @@ impl FailureLog for MemoryFailureLog {
         settings: &Settings,
         requests: &[Request],
     ) -> Result<Answers, FailureLogError> {
-        apply::check(requests)?;
+        batch::check(requests)?;
         let mut shared = self.lock();
         let now = self.clock.now();
         let (table, version) = shared.table(consumer);

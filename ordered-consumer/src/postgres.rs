@@ -42,9 +42,8 @@ pub use self::{
 use crate::{
     Answers, AuditLine, COUNT_GROUPS_MAX, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
-    Totals,
+    Totals, batch,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
-    sql::batch::check,
 };
 
 /// How many gates [`FailureLog::list`] returns at most.
@@ -153,7 +152,7 @@ impl FailureLog for PostgresFailureLog {
         settings: &Settings,
         requests: &[Request],
     ) -> Result<Answers, FailureLogError> {
-        check(requests)?;
+        batch::check(requests)?;
         let purpose = apply::purpose(requests);
         let (log, consumer) = (self.clone(), consumer.clone());
         let (settings, requests) = (settings.clone(), requests.to_vec());

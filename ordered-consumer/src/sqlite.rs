@@ -37,9 +37,8 @@ use self::{
 use crate::{
     Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
-    Totals,
+    Totals, batch,
     gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
-    sql::batch::check,
 };
 
 /// The embedded, durable failure log: one SQLite file, which several processes of one machine may share.
@@ -195,7 +194,7 @@ impl FailureLog for SqliteFailureLog {
         settings: &Settings,
         requests: &[Request],
     ) -> Result<Answers, FailureLogError> {
-        check(requests)?;
+        batch::check(requests)?;
         let (log, consumer) = (self.clone(), consumer.clone());
         let (settings, requests) = (settings.clone(), requests.to_vec());
         self.task("applying a batch", async move {

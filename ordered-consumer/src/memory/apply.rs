@@ -1,49 +1,11 @@
 //! Loads what a step must know, asks the protocol, and writes what it says.
 
-use std::collections::BTreeSet;
-
 use super::table::{Entity, Row, Table, count};
 use crate::{
-    Answer, AuditLine, BATCH_REQUESTS_MAX, Digest, DueGates, Event, FailureLogError, GateKey, Index, Request,
-    Timestamp,
-    gate::{self, Action, Guard, Input, LoggedAt, Moment, Operation, Rows, Settings, Step},
+    Answer, AuditLine, Digest, DueGates, Event, GateKey, Index, Request, Timestamp,
+    batch::{edit, offered},
+    gate::{self, Action, Guard, Input, LoggedAt, Moment, Rows, Settings, Step},
 };
-
-/// Whether the batch keeps the trait's contract.
-pub(super) fn check(requests: &[Request]) -> Result<(), FailureLogError> {
-    let misused = |what| Err(FailureLogError::Misused { what });
-    if requests.is_empty() {
-        return misused("a batch needs at least one request");
-    }
-    if requests.len() > BATCH_REQUESTS_MAX {
-        return misused("a batch has more requests than allowed");
-    }
-    let gates: BTreeSet<&GateKey> = requests.iter().map(|request| &request.key).collect();
-    if gates.len() != requests.len() {
-        return misused("a batch has two requests for one gate");
-    }
-    let fits = |key: &GateKey, event: &Event| *event.entity() == key.entity && *event.stream() == key.stream;
-    for Request { key, input, .. } in requests {
-        let fit = match input {
-            Input::Arrive { events } => {
-                !events.is_empty() && events.iter().all(|arrival| fits(key, &arrival.event))
-            }
-            Input::Fail { event, .. } => fits(key, event),
-            Input::Ignore { .. }
-            | Input::Take
-            | Input::Claim { .. }
-            | Input::Renew { .. }
-            | Input::Resolve { .. }
-            | Input::FailAgain { .. }
-            | Input::GiveBack { .. }
-            | Input::Operate(_) => true,
-        };
-        if !fit {
-            return misused("a request has no events, or events of another gate");
-        }
-    }
-    Ok(())
-}
 
 /// One request, under the log's lock.
 pub(super) fn one(
@@ -139,20 +101,20 @@ fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Times
                 entity.rows.pop_first();
             }
         }
-        for event in step.insert.iter().filter_map(|position| offered(input, *position)) {
+        let offered = offered(input);
+        for event in step.insert.iter().filter_map(|place| offered.get(*place)) {
             entity.rows.insert(event.index(), Row::new(event));
         }
-        let conflicts = step.insert_conflicts.iter().filter_map(|position| offered(input, *position));
+        let conflicts = step.insert_conflicts.iter().filter_map(|place| offered.get(*place));
         entity.conflicts.extend(conflicts.map(|event| Row::new(event).event));
-        if let (Some(index), Input::Operate(Operation { action: Action::Edit { payload, headers }, .. })) =
-            (step.edit_head, input)
+        if let (Some(index), Some((payload, headers))) = (step.edit_head, edit(input))
             && let Some(row) = entity.rows.get_mut(&index)
         {
             if !row.edited {
                 original = Some(row.event.clone());
                 row.edited = true;
             }
-            row.event = row.event.edited(payload.clone(), headers.clone());
+            row.event = row.event.edited(payload.cloned(), headers.clone());
         }
         if let Some((index, digest)) = step.delete_conflicts {
             entity.conflicts.retain(|event| !is_named(event, index, digest));
@@ -171,20 +133,4 @@ fn write(table: &mut Table, key: &GateKey, input: &Input, step: Step, now: Times
 /// Whether an operator names this event that is kept beside the log.
 fn is_named(event: &Event, index: Index, digest: Option<Digest>) -> bool {
     event.index() == index && digest.is_none_or(|digest| digest == event.digest())
-}
-
-/// The event at this position of what came with the input.
-fn offered(input: &Input, position: usize) -> Option<&Event> {
-    match input {
-        Input::Arrive { events } => events.get(position).map(|arrival| &arrival.event),
-        Input::Fail { event, .. } => (position == 0).then_some(event),
-        Input::Ignore { .. }
-        | Input::Take
-        | Input::Claim { .. }
-        | Input::Renew { .. }
-        | Input::Resolve { .. }
-        | Input::FailAgain { .. }
-        | Input::GiveBack { .. }
-        | Input::Operate(_) => None,
-    }
 }

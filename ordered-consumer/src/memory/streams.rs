@@ -3,7 +3,7 @@
 use super::table::{Row, Table};
 use crate::{
     AuditLine, Event, FailureLogError, GateKey, StreamDecision, StreamName, Timestamp,
-    gate::{self, Audit, Gate, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{self, APART_TAKEN, Audit, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 use bytes::Bytes;
 
@@ -35,67 +35,35 @@ pub(super) fn decide(
     (by, why): (&str, &str),
     now: Timestamp,
 ) -> Result<(), FailureLogError> {
-    let action = match decision {
-        StreamDecision::Replay => {
-            replay(table, stream);
-            "replay"
-        }
-        StreamDecision::NewStream => {
-            set_apart(table, stream)?;
-            "new stream"
-        }
-    };
+    match decision {
+        StreamDecision::Replay => replay(table, stream),
+        StreamDecision::NewStream => set_apart(table, stream)?,
+    }
     let generation = table.record(stream).map_or(0, |record| record.generation);
-    let audit = Audit {
-        action,
-        index: None,
-        by: by.into(),
-        why: why.into(),
-        request_id: None,
-        outcome: Ok(generation),
-        before: None,
-        after: None,
-    };
+    let audit = Audit::of_stream(decision, (by, why), generation);
     let key = GateKey { stream: stream.clone(), entity: Bytes::new() };
     table.write_audit(AuditLine { at: now, key, audit });
     Ok(())
 }
 
-/// Forgets what was settled and resolved. The generation is raised, so that an owner from before, whose cache has the
-/// tombstones still, is refused and takes over anew.
 fn replay(table: &mut Table, stream: &StreamName) {
     for key in table.keys_of(stream) {
-        let Some(gate) = table.gate(&key).cloned() else { continue };
-        if gate.head.is_some() {
-            continue;
+        if let Some(gate) = table.gate(&key).cloned() {
+            table.put_gate(&key, gate::forget_resolved(gate));
         }
-        // A pause goes on, and conflicts are kept; what was resolved is forgotten all the same.
-        let keep = gate.parked.is_some() || gate.conflicts > 0;
-        table.put_gate(&key, keep.then_some(Gate { resolved: None, ..gate }));
     }
     if let Some(old) = table.take_record(stream) {
-        let generation = old.generation.saturating_add(1);
-        table.put_record(stream, StreamRecord { identity: None, settled: None, generation, ..old });
+        table.put_record(stream, gate::replay(old));
     }
 }
 
-/// Moves everything of the stream to another name. The name's own generation goes on, because an owner from before
-/// may still be there, and must never be taken for an owner of the new stream.
 fn set_apart(table: &mut Table, stream: &StreamName) -> Result<(), FailureLogError> {
     let old = table.record(stream).cloned();
-    let generation = old.as_ref().map_or(0, |record| record.generation);
     let keys = table.keys_of(stream);
-    let fresh = StreamRecord { clean: true, generation, ..StreamRecord::default() };
-    if keys.is_empty() && old.as_ref().is_none_or(|record| *record == fresh) {
-        // Nothing to set apart: the same decision made again, because its first answer was lost.
-        return Ok(());
-    }
-    let apart = StreamName::new(format!("{stream}~{generation}"))
-        .map_err(|_| FailureLogError::Misused { what: "the stream's name is too long to set it apart" })?;
+    let set_apart = gate::set_apart(stream, old.as_ref(), !keys.is_empty())?;
+    let Some(SetApart { name: apart, fresh }) = set_apart else { return Ok(()) };
     if table.record(&apart).is_some() || !table.keys_of(&apart).is_empty() {
-        return Err(FailureLogError::Misused {
-            what: "the name under which to set the stream apart is taken",
-        });
+        return Err(FailureLogError::Misused { what: APART_TAKEN });
     }
     for key in keys {
         let Some(mut entity) = table.take_entity(&key) else { continue };
@@ -107,7 +75,7 @@ fn set_apart(table: &mut Table, stream: &StreamName) -> Result<(), FailureLogErr
     }
     table.move_originals(stream, &apart);
     table.put_record(&apart, old.unwrap_or_default());
-    table.put_record(stream, StreamRecord { generation: generation.saturating_add(1), ..fresh });
+    table.put_record(stream, fresh);
     Ok(())
 }
 

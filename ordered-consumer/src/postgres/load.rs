@@ -10,11 +10,9 @@ use super::{
 };
 use crate::{
     Digest, Event, FailureLogError, Index, Request, StreamName, Timestamp,
+    batch::{offered, position},
     gate::{Action, Gate, Guard, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
-    sql::{
-        batch::offered,
-        columns::{Columns, corrupt, maybe_gate, outcome, record},
-    },
+    sql::columns::{Columns, corrupt, maybe_gate, outcome, record},
 };
 
 /// What is loaded for one request.
@@ -27,11 +25,6 @@ pub(super) struct Loaded {
     /// No logged event of the entity lies beyond it.
     pub(super) tail: Option<Index>,
     pub(super) rows: Rows,
-}
-
-/// A place in a batch, as the statements know it.
-pub(super) fn position(position: usize) -> Result<i64, FailureLogError> {
-    i64::try_from(position).map_err(|_| FailureLogError::Misused { what: "a batch is too long" })
 }
 
 /// Locks streams and gates and loads them; then, for those that ask, what is logged and what is passed. Returns the

@@ -6,15 +6,14 @@ use bytes::Bytes;
 
 use super::{
     errors::Trouble,
-    load::position,
     statement::{Session, Statement},
     streams::add_stream,
 };
 use crate::{
     Digest, Event, FailureLogError, GateKey, Index, Request, StreamName, Timestamp,
+    batch::{edit, offered, position},
     gate::{Audit, Gate, Step},
     sql::{
-        batch::{edit, offered},
         change::Change,
         columns::{Columns, corrupt, event},
         kept::{KeptEvent, KeptGate, amount, keep_headers, keep_outcome, keep_summary},

@@ -3,16 +3,13 @@
 use bytes::Bytes;
 use sqlx::{Row, sqlite::SqliteRow};
 
-use super::{
-    errors::{Trouble, corrupt},
-    statement::Statement,
-};
+use super::{errors::Trouble, statement::Statement};
 pub(super) use crate::sql::kept::{amount, keep_headers, keep_outcome, keep_summary};
 use crate::{
     Event, FailureLogError, Index, StreamName,
     gate::{Gate, OperatorRefusal, StreamRecord},
     sql::{
-        columns::{self, Columns},
+        columns::{self, Columns, corrupt},
         kept::{KeptEvent, KeptGate},
     },
 };

@@ -2,7 +2,7 @@
 
 use sqlx::migrate::MigrateError;
 
-use crate::FailureLogError;
+use crate::{FailureLogError, sql::columns::corrupt};
 
 /// What went wrong inside a call, before it is told to the caller.
 #[derive(Debug)]
@@ -109,9 +109,4 @@ pub(super) fn migration_told(error: MigrateError) -> Trouble {
         return Trouble::Sql(error);
     }
     Trouble::Log(corrupt(format!("its migrations: {error}")))
-}
-
-/// The log has something that this program cannot have written.
-pub(super) fn corrupt(what: impl Into<String>) -> FailureLogError {
-    FailureLogError::Corrupt { what: what.into() }
 }

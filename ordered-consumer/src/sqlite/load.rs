@@ -9,9 +9,10 @@ use super::{
     statement::{Session, Statement},
 };
 use crate::{
-    Digest, FailureLogError, Request,
+    Digest, Request,
+    batch::{offered, position},
     gate::{Gate, Input, LoggedAt, Operation, Rows, Settings, StreamRecord},
-    sql::{batch::offered, columns::Columns},
+    sql::columns::Columns,
 };
 
 /// What is loaded for one request.
@@ -22,16 +23,6 @@ pub(super) struct Loaded {
     pub(super) stream: Option<StreamRecord>,
     pub(super) gate: Option<Gate>,
     pub(super) rows: Rows,
-}
-
-/// A place in a batch, as the statements know it.
-pub(super) fn position(position: usize) -> Result<i64, FailureLogError> {
-    i64::try_from(position).map_err(|_| FailureLogError::Misused { what: "a batch is too long" })
-}
-
-/// The place in a batch that a row is about.
-pub(super) fn position_of(row: &sqlx::sqlite::SqliteRow, length: usize) -> Result<usize, Trouble> {
-    Ok(row.place("position", length)?)
 }
 
 /// Loads streams, gates and what is logged at arriving events' indexes; then, for those that ask, what is passed.
@@ -81,7 +72,7 @@ async fn load_gates(
                 .end_row();
         }
         for row in session.rows(statement.end_rows().int(consumer_id)).await? {
-            let place = position_of(&row, chunk.len())?;
+            let place = row.place("position", chunk.len())?;
             let Some((at, nth, event)) = chunk.get(place) else { continue };
             let Some(loaded) = loaded.get_mut(*at) else { continue };
             if *nth == 0 {
@@ -159,7 +150,7 @@ async fn load_passed(
     }
     let statement = statement.end_rows().int(i64::from(settings.release_window.max(1)));
     for row in session.rows(statement).await? {
-        let at = position_of(&row, loaded.len())?;
+        let at = row.place("position", loaded.len())?;
         let Some(Loaded { rows, .. }) = loaded.get_mut(at) else { continue };
         rows.passed_events = count(&row, "passed_events")?;
         rows.passed_bytes = count(&row, "passed_bytes")?;
@@ -194,7 +185,7 @@ async fn load_outcomes(
         return Ok(());
     }
     for row in session.rows(statement.end_rows().int(consumer_id)).await? {
-        let at = position_of(&row, loaded.len())?;
+        let at = row.place("position", loaded.len())?;
         if let Some(loaded) = loaded.get_mut(at) {
             loaded.rows.earlier_outcome = Some(outcome(&row)?);
         }

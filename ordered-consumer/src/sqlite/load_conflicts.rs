@@ -3,12 +3,14 @@
 use super::{
     columns::count,
     errors::Trouble,
-    load::{Loaded, position, position_of},
+    load::Loaded,
     statement::{Session, Statement},
 };
 use crate::{
     Digest, Request,
+    batch::position,
     gate::{Action, Input, Operation},
+    sql::columns::Columns,
 };
 
 pub(super) async fn load_conflicts(
@@ -38,7 +40,7 @@ pub(super) async fn load_conflicts(
         return Ok(());
     }
     for row in session.rows(statement.end_rows()).await? {
-        let at = position_of(&row, loaded.len())?;
+        let at = row.place("position", loaded.len())?;
         if let Some(loaded) = loaded.get_mut(at) {
             loaded.rows.conflicts_named = u32::try_from(count(&row, "conflicts_named")?).unwrap_or(u32::MAX);
         }

@@ -6,11 +6,12 @@ use sqlx::sqlite::SqliteRow;
 use super::{
     columns::{bytes, count, event, maybe_int},
     errors::Trouble,
-    load::{position, position_of},
     statement::Statement,
 };
 use crate::{
-    AuditLine, Digest, Event, FailureLogError, GateKey, Index, StreamName, Timestamp, Totals, sql::columns,
+    AuditLine, Digest, Event, FailureLogError, GateKey, Index, StreamName, Timestamp, Totals,
+    batch::position,
+    sql::columns::{self, Columns},
 };
 
 pub(super) fn find_held(
@@ -95,7 +96,7 @@ pub(super) fn find_gated(
 pub(super) fn gated(rows: &[SqliteRow], asked: usize) -> Result<Vec<bool>, Trouble> {
     let mut gated = vec![false; asked];
     for row in rows {
-        let at = position_of(row, asked)?;
+        let at = row.place("position", asked)?;
         if let Some(gated) = gated.get_mut(at) {
             *gated = true;
         }

@@ -12,7 +12,9 @@ use super::{
 };
 use crate::{
     FailureLogError, GateKey, Index, StreamDecision, StreamName, Timestamp,
-    gate::{self, Audit, Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone},
+    gate::{
+        self, APART_TAKEN, Audit, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone,
+    },
 };
 
 /// Asks for a stream's row.
@@ -128,71 +130,48 @@ impl Write for Decide {
 
     async fn run(&self, session: &mut Session<'_>) -> Result<(), Trouble> {
         let found = load_stream(session, self.consumer_id, &self.stream).await?;
-        let (action, generation) = match (self.decision, found) {
-            (StreamDecision::Replay, None) => ("replay", 0),
-            (StreamDecision::NewStream, None) => ("new stream", 0),
-            (StreamDecision::Replay, Some((id, record))) => ("replay", replay(session, id, record).await?),
-            (StreamDecision::NewStream, Some((id, record))) => {
-                ("new stream", self.set_apart(session, id, record).await?)
-            }
+        let generation = match (self.decision, found) {
+            (_, None) => 0,
+            (StreamDecision::Replay, Some((id, record))) => replay(session, id, record).await?,
+            (StreamDecision::NewStream, Some((id, record))) => self.set_apart(session, id, record).await?,
         };
-        let audit = Audit {
-            action,
-            index: None,
-            by: self.by.as_str().into(),
-            why: self.why.as_str().into(),
-            request_id: None,
-            outcome: Ok(generation),
-            before: None,
-            after: None,
-        };
-        // The decision is about the stream, and about no one entity of it.
+        let audit = Audit::of_stream(self.decision, (&self.by, &self.why), generation);
         let key = GateKey { stream: self.stream.clone(), entity: Bytes::new() };
         write_audit(session, self.consumer_id, [(&key, &audit)].into_iter()).await
     }
 }
 
-/// Forgets what was settled and resolved. The generation is raised, so that an owner from before, whose cache has the
-/// tombstones still, is refused and takes over anew.
+/// The two statements do to all gates at once what [`gate::forget_resolved`] does to one: there may be a million.
 async fn replay(session: &mut Session<'_>, id: i64, record: Option<StreamRecord>) -> Result<u64, Trouble> {
     session.execute(Statement::new(include_str!("sql/forget_tombstones.sql")).int(id)).await?;
     session.execute(Statement::new(include_str!("sql/forget_resolved.sql")).int(id)).await?;
     let Some(old) = record else { return Ok(0) };
-    let generation = old.generation.saturating_add(1);
-    let now = StreamRecord { identity: None, settled: None, generation, ..old };
+    let now = gate::replay(old);
     update_stream(session, id, &now).await?;
-    Ok(generation)
+    Ok(now.generation)
 }
 
 impl Decide {
-    /// Gives the stream's row another name. The name's own generation goes on, because an owner from before may still
-    /// be there, and must never be taken for an owner of the new stream.
+    /// Gives the stream's row another name, with all that belongs to it.
     async fn set_apart(
         &self,
         session: &mut Session<'_>,
         id: i64,
         old: Option<StreamRecord>,
     ) -> Result<u64, Trouble> {
-        let generation = old.as_ref().map_or(0, |record| record.generation);
-        let fresh = StreamRecord { clean: true, generation, ..StreamRecord::default() };
         let gates = session.row(Statement::new(include_str!("sql/has_gates.sql")).int(id)).await?;
         let has_gates = gates.as_ref().map(|row| flag(row, "found")).transpose()?.unwrap_or(false);
-        if !has_gates && old.is_none_or(|record| record == fresh) {
-            // Nothing to set apart: the same decision made again, because its first answer was lost.
-            return Ok(generation);
-        }
-        let misused = |what| Trouble::Log(FailureLogError::Misused { what });
-        let apart = StreamName::new(format!("{}~{generation}", self.stream))
-            .map_err(|_| misused("the stream's name is too long to set it apart"))?;
+        let Some(SetApart { name: apart, fresh }) = gate::set_apart(&self.stream, old.as_ref(), has_gates)?
+        else {
+            return Ok(old.map_or(0, |record| record.generation));
+        };
         if load_stream(session, self.consumer_id, &apart).await?.is_some() {
-            return Err(misused("the name under which to set the stream apart is taken"));
+            return Err(FailureLogError::Misused { what: APART_TAKEN }.into());
         }
         let rename = Statement::new(include_str!("sql/rename_stream.sql")).text(apart.as_str()).int(id);
         session.execute(rename).await?;
-        let generation = generation.saturating_add(1);
-        let now = StreamRecord { generation, ..fresh };
-        add_stream(session, self.consumer_id, &self.stream, Some(&now)).await?;
-        Ok(generation)
+        add_stream(session, self.consumer_id, &self.stream, Some(&fresh)).await?;
+        Ok(fresh.generation)
     }
 }
 

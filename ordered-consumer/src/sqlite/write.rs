@@ -10,17 +10,17 @@ use super::{
         EVENT_COLUMNS, GATE_COLUMNS, amount, bind_event, bind_gate, event, int, keep_headers, keep_outcome,
         keep_summary,
     },
-    errors::{Trouble, corrupt},
-    load::{position, position_of},
+    errors::Trouble,
     statement::{Session, Statement},
     streams::add_stream,
 };
 use crate::{
     Digest, Event, GateKey, Index, Request, StreamName,
+    batch::{edit, offered, position},
     gate::{Audit, Gate, Step},
     sql::{
-        batch::{edit, offered},
         change::Change,
+        columns::{Columns, corrupt},
     },
 };
 
@@ -272,7 +272,7 @@ async fn read_events(
     let rows: Vec<SqliteRow> = session.rows(statement.end_rows()).await?;
     let mut events = HashMap::with_capacity(rows.len());
     for row in &rows {
-        let at = position_of(row, batch.len())?;
+        let at = row.place("position", batch.len())?;
         let Some(Effects { request, .. }) = batch.get(at) else { continue };
         events.insert(at, event(row, &request.key.stream, &request.key.entity)?);
     }

@@ -1,4 +1,4 @@
-//! What a batch of requests brings with it.
+//! What every failure log asks of a batch of requests, and what the batch brings with it.
 
 use std::collections::HashSet;
 
@@ -66,4 +66,10 @@ pub(crate) fn edit(input: &Input) -> Option<(Option<&Bytes>, &Headers)> {
         | Input::FailAgain { .. }
         | Input::GiveBack { .. } => None,
     }
+}
+
+/// A place in a batch, as the statements of a database know it.
+#[cfg(any(feature = "postgres", feature = "sqlite"))]
+pub(crate) fn position(position: usize) -> Result<i64, FailureLogError> {
+    i64::try_from(position).map_err(|_| FailureLogError::Misused { what: "a batch is too long" })
 }
