@@ -20,7 +20,7 @@
 //!     match source.next().await? {
 //!         SourceMessage::Assigned(streams) => {
 //!             for stream in streams {
-//!                 assert!(source.confirm(&stream.assignment).await?);
+//!                 assert!(source.confirm(&stream.assignment).await?.is_some());
 //!             }
 //!         }
 //!         SourceMessage::Events { assignment, deliveries } => {

@@ -116,8 +116,8 @@ pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
 pub use run_error::RunError;
 pub use source::{
-    AssignedStream, Assignment, Delivery, EventSource, Lease, ReturnedCopy, Settlement, Sharing, SourceError,
-    SourceMessage,
+    AssignedStream, Assignment, Confirmation, Confirming, Delivery, EventSource, Lease, ReturnedCopy,
+    Settlement, Sharing, SourceError, SourceMessage,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteFailureLog;

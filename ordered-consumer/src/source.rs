@@ -2,6 +2,8 @@
 
 use std::{
     fmt,
+    future::Future,
+    pin::Pin,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -39,14 +41,23 @@ pub struct Assignment {
 pub struct AssignedStream {
     /// The assignment.
     pub assignment: Assignment,
-    /// What tells the stream from another one of the same name, where the broker has such a thing.
-    pub identity: Option<Bytes>,
-    /// The index of the next event that the broker will deliver, where it tells.
-    pub position: Option<Index>,
     /// Until when an owned stream is known to be this source's, extended with every proof of it: nothing of the stream
     /// starts later. None where the broker gives no such time.
     pub lease: Option<Lease>,
 }
+
+/// What the broker says of an owned stream once it has confirmed the assignment.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Confirmation {
+    /// What tells the stream from another one of the same name, where the broker has such a thing.
+    pub identity: Option<Bytes>,
+    /// The index of the next event that the broker will deliver, where it tells.
+    pub position: Option<Index>,
+}
+
+/// The broker's answer to [`EventSource::confirm`], which may be waited for while the source is used: what it says of the
+/// stream, or nothing when the assignment is not this source's any more.
+pub type Confirming = Pin<Box<dyn Future<Output = Result<Option<Confirmation>, SourceError>> + Send>>;
 
 /// One event handed over.
 #[derive(Clone, Debug)]
@@ -101,6 +112,16 @@ pub enum SourceMessage {
         assignment: Assignment,
         /// At least one.
         deliveries: Vec<Delivery>,
+    },
+    /// What is at this index of the stream cannot be handed over as an event. What came before it goes on; the stream
+    /// stops there, and waits for an operator.
+    Unreadable {
+        /// The assignment under which it was delivered.
+        assignment: Assignment,
+        /// Where it is.
+        index: Index,
+        /// What is wrong with it, and what to do; without its key or payload.
+        why: String,
     },
     /// Copies that came back from the retry stream.
     Copies(Vec<ReturnedCopy>),
@@ -170,11 +191,16 @@ pub trait EventSource: Send {
 
     /// Has the broker confirm that the assignment is still this source's, after the failure log's generation was read.
     /// If it is, its events are delivered from here on, from the first one that is not settled, even if some of them
-    /// were delivered before: a stream that must be taken over again is confirmed again.
+    /// were delivered before: a stream that must be taken over again is confirmed again. Whatever `next` has returned of
+    /// the assignment before this call counts for nothing any more, and whatever it returns afterwards belongs to the
+    /// new beginning, be it before or after the answer is ready.
+    ///
+    /// The source is used while the answer is waited for, so that it may ask its broker about many assignments at once.
+    /// Dropping the answer takes nothing back.
     ///
     /// # Errors
-    /// As [`next`](Self::next).
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError>;
+    /// The answer's are as those of [`next`](Self::next).
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming;
 
     /// Asks for no more events of the stream until it is resumed; those under way may still come.
     fn pause(&mut self, assignment: &Assignment);
@@ -189,6 +215,12 @@ pub trait EventSource: Send {
     fn abandon(&mut self, assignment: &Assignment, receipts: &[u64]) {
         let _ = (assignment, receipts);
     }
+
+    /// Asks for no more copies from the retry stream until they are resumed; those under way may still come.
+    fn pause_copies(&mut self) {}
+
+    /// Asks for copies again.
+    fn resume_copies(&mut self) {}
 
     /// Takes note of copies from the retry stream that are done with.
     fn settle_copies(&mut self, receipts: &[u64]) {

@@ -232,11 +232,8 @@ impl<S: ordered_consumer::EventSource> ordered_consumer::EventSource for Countin
         }
         Ok(message)
     }
-    async fn confirm(
-        &mut self,
-        assignment: &ordered_consumer::Assignment,
-    ) -> Result<bool, ordered_consumer::SourceError> {
-        self.source.confirm(assignment).await
+    fn confirm(&mut self, assignment: &ordered_consumer::Assignment) -> ordered_consumer::Confirming {
+        self.source.confirm(assignment)
     }
     fn pause(&mut self, assignment: &ordered_consumer::Assignment) {
         self.source.pause(assignment);

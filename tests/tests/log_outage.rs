@@ -10,7 +10,7 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, EventSource, Limits, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, Limits, Settlement, Sharing, SourceError, SourceMessage,
     in_memory_broker::{GroupOptions, InMemorySource},
     testing::{FaultyFailureLog, LogFault},
 };
@@ -55,8 +55,8 @@ impl EventSource for Watched {
         Ok(message)
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        self.0.confirm(assignment).await
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        self.0.confirm(assignment)
     }
 
     fn pause(&mut self, assignment: &Assignment) {

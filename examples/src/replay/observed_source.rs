@@ -3,7 +3,9 @@
 use std::sync::Arc;
 
 use async_trait::async_trait;
-use ordered_consumer::{Assignment, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use ordered_consumer::{
+    Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
+};
 
 use super::{Record, handler::row_of};
 
@@ -33,8 +35,8 @@ impl<S: EventSource> EventSource for ObservedSource<S> {
         Ok(message)
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        self.source.confirm(assignment).await
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        self.source.confirm(assignment)
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -43,6 +45,14 @@ impl<S: EventSource> EventSource for ObservedSource<S> {
 
     fn resume(&mut self, assignment: &Assignment) {
         self.source.resume(assignment);
+    }
+
+    fn pause_copies(&mut self) {
+        self.source.pause_copies();
+    }
+
+    fn resume_copies(&mut self) {
+        self.source.resume_copies();
     }
 
     fn settle(&mut self, settlement: Settlement) {

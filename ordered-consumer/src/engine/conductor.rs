@@ -22,7 +22,7 @@ use super::{
 };
 use crate::{
     Assignment, EventSource, Handler, RunError, SourceError, SourceMessage, limits,
-    relay::{Relay, ToRelay},
+    relay::{FromRelay, Relay, ToRelay},
 };
 
 /// How long a source that is unavailable is left alone.
@@ -30,17 +30,7 @@ const SOURCE_WAIT_MAX: Duration = Duration::from_secs(5);
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// A call to the failure log that the conductor does not wait for has ended.
-pub(crate) type Step<H, S> = Box<dyn FnOnce(&mut Conductor<H, S>) -> After + Send>;
-
-/// What is to be done after a step, which the step itself cannot, because the source must be waited for.
-pub(crate) enum After {
-    Nothing,
-    /// Have the broker confirm the assignment, then raise the generation from this one.
-    Confirm {
-        slot: u64,
-        generation: u64,
-    },
-}
+pub(crate) type Step<H, S> = Box<dyn FnOnce(&mut Conductor<H, S>) + Send>;
 
 /// See the module.
 pub(crate) struct Conductor<H, S> {
@@ -49,7 +39,7 @@ pub(crate) struct Conductor<H, S> {
     workers: Vec<mpsc::UnboundedSender<ToWorker>>,
     reports: mpsc::UnboundedReceiver<FromWorker>,
     relay: mpsc::UnboundedSender<ToRelay>,
-    settled_copies: mpsc::UnboundedReceiver<Vec<u64>>,
+    from_relay: mpsc::UnboundedReceiver<FromRelay>,
     tasks: JoinSet<()>,
     _watchdog: Watchdog,
     intakes: HashMap<u64, Intake, BuildIdentity>,
@@ -87,15 +77,15 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             workers.push(worker);
         }
         let (relay, relayed) = mpsc::unbounded_channel();
-        let (settle_copies, settled_copies) = mpsc::unbounded_channel();
-        tasks.spawn(Relay::new(Arc::clone(&core), relayed, settle_copies).run());
+        let (tell, from_relay) = mpsc::unbounded_channel();
+        tasks.spawn(Relay::new(Arc::clone(&core), relayed, tell).run());
         Self {
             core,
             source,
             workers,
             reports,
             relay,
-            settled_copies,
+            from_relay,
             tasks,
             _watchdog: watchdog,
             intakes: HashMap::default(),
@@ -125,12 +115,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             let wait_for_source = self.source_waits.filter(|until| listens && *until > now);
             tokio::select! {
                 Some(report) = self.reports.recv() => self.reported(report),
-                Some(step) = self.steps.next(), if !self.steps.is_empty() => {
-                    let after = step(&mut self);
-                    self.follow(after).await;
-                }
+                Some(step) = self.steps.next(), if !self.steps.is_empty() => step(&mut self),
                 said = self.source.next(), if source_ready => self.said(said),
-                Some(receipts) = self.settled_copies.recv() => self.source.settle_copies(&receipts),
+                Some(told) = self.from_relay.recv() => self.relay_says(told),
                 () = sleep_until(next_drop.unwrap_or(now + FAR)), if next_drop.is_some() => self.drop_overdue(),
                 () = sleep_until(wait_for_source.unwrap_or(now + FAR)), if wait_for_source.is_some() => {}
                 _ = chores.tick() => self.chores(),
@@ -172,6 +159,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 assignments.iter().for_each(|assignment| self.revoked(assignment, lost));
             }
             SourceMessage::Events { assignment, deliveries } => self.delivered(&assignment, deliveries),
+            SourceMessage::Unreadable { assignment, index, why } => self.unreadable(&assignment, index, why),
             SourceMessage::Copies(copies) => self.tell_relay(ToRelay::Copies(copies)),
             SourceMessage::Settled { assignment, through } => {
                 let slot = self.slots.get(&assignment).copied();
@@ -180,6 +168,14 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 }
             }
             SourceMessage::Ended => self.ended = true,
+        }
+    }
+
+    fn relay_says(&mut self, told: FromRelay) {
+        match told {
+            FromRelay::Settled(receipts) => self.source.settle_copies(&receipts),
+            FromRelay::Pause => self.source.pause_copies(),
+            FromRelay::Resume => self.source.resume_copies(),
         }
     }
 
@@ -192,18 +188,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         if let Some(worker) = self.workers.get(worker) {
             // As with the relay.
             drop(worker.send(message));
-        }
-    }
-
-    async fn follow(&mut self, after: After) {
-        match after {
-            After::Nothing => {}
-            After::Confirm { slot, generation } => {
-                let Some(intake) = self.intakes.get(&slot) else { return };
-                let assignment = intake.stream.assignment.clone();
-                let confirmed = self.source.confirm(&assignment).await;
-                self.confirmed(slot, generation, confirmed);
-            }
         }
     }
 
@@ -226,8 +210,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         if ended.await.is_err() {
             tracing::warn!(consumer = %self.core.name, "a handler has not ended within the time for it, and is left behind");
         }
-        while let Ok(receipts) = self.settled_copies.try_recv() {
-            self.source.settle_copies(&receipts);
+        while let Ok(told) = self.from_relay.try_recv() {
+            self.relay_says(told);
         }
         let closed = self.source.close().await;
         tracing::info!(consumer = %self.core.name, "the consumer has stopped");

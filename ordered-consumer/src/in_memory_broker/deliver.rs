@@ -36,7 +36,8 @@ impl Group {
     }
 
     fn next_copies(&mut self, id: MemberId, now: Instant) -> Option<SourceMessage> {
-        let takes = self.members.get(&id)?.takes_copies;
+        let member = self.members.get(&id)?;
+        let takes = member.takes_copies && !member.copies_paused;
         let copies =
             if takes { self.retry.receive(id, self.options.batch_max, None, now) } else { Vec::new() };
         (!copies.is_empty()).then_some(SourceMessage::Copies(copies))

@@ -15,7 +15,7 @@ use super::{
     retry::RetryStream,
     topic::{Partition, Topic},
 };
-use crate::{Assignment, Index, Settlement, StreamName};
+use crate::{Assignment, Confirmation, Index, Settlement, StreamName};
 
 /// The topics that a group's functions look into.
 pub(super) type Topics = BTreeMap<String, Topic>;
@@ -123,12 +123,16 @@ impl Group {
 
     /// Whether the assignment is the member's, whose events are then delivered: from the first one that is not
     /// settled, if it was confirmed before.
-    pub(super) fn confirm(&mut self, member: MemberId, assignment: &Assignment) -> bool {
-        let held = self.members.get_mut(&member).and_then(|member| member.held(assignment));
-        let Some(held) = held else { return false };
-        let Some(at) = self.positions.get(&held.place) else { return false };
+    pub(super) fn confirm(
+        &mut self,
+        member: MemberId,
+        assignment: &Assignment,
+        topics: &Topics,
+    ) -> Option<Confirmation> {
+        let held = self.members.get_mut(&member).and_then(|member| member.held(assignment))?;
+        let at = self.positions.get(&held.place)?;
         if !at.is_owned_under(member, assignment.epoch) {
-            return false;
+            return None;
         }
         if held.confirmed {
             held.after = at.committed;
@@ -137,7 +141,8 @@ impl Group {
         if let Some((lease, lasts)) = held.lease.as_ref().zip(self.options.session_timeout) {
             lease.extend(lasts);
         }
-        true
+        let position = partition(topics, &held.place)?.position_after(at.committed);
+        Some(Confirmation { identity: Some(at.identity.clone()), position })
     }
 
     /// Takes note of a settlement; that of an assignment that is gone is dropped.

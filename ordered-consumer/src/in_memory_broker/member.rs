@@ -25,6 +25,7 @@ pub(super) struct Place {
 pub(super) struct Member {
     pub(super) topics: BTreeSet<Arc<str>>,
     pub(super) takes_copies: bool,
+    pub(super) copies_paused: bool,
     /// Whether it is told the end once everything is settled, closed or not.
     pub(super) ends: bool,
     pub(super) end_was_told: bool,
@@ -71,6 +72,7 @@ impl Member {
         Self {
             topics,
             takes_copies: false,
+            copies_paused: false,
             ends: false,
             end_was_told: false,
             notices: VecDeque::new(),

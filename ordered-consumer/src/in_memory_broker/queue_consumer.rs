@@ -11,6 +11,7 @@ pub(super) struct QueueConsumer {
     pub(super) assignment_was_told: bool,
     pub(super) paused: bool,
     pub(super) takes_copies: bool,
+    pub(super) copies_paused: bool,
     pub(super) ends: bool,
     pub(super) end_was_told: bool,
     pub(super) copies_first: bool,
@@ -27,6 +28,7 @@ impl Queue {
             assignment_was_told: false,
             paused: false,
             takes_copies: false,
+            copies_paused: false,
             ends: false,
             end_was_told: false,
             copies_first: false,
@@ -42,13 +44,7 @@ impl Queue {
         let assignment = Assignment { stream: self.stream.clone(), epoch: consumer.epoch };
         if !consumer.assignment_was_told {
             consumer.assignment_was_told = true;
-            let identity = Some(self.identity.clone());
-            return Some(SourceMessage::Assigned(vec![AssignedStream {
-                assignment,
-                identity,
-                position: None,
-                lease: None,
-            }]));
+            return Some(SourceMessage::Assigned(vec![AssignedStream { assignment, lease: None }]));
         }
         consumer.copies_first = !consumer.copies_first;
         let message = if consumer.copies_first {
@@ -60,7 +56,7 @@ impl Queue {
     }
 
     fn next_copies(&mut self, id: MemberId, now: Instant) -> Option<SourceMessage> {
-        self.consumers.get(&id).filter(|consumer| consumer.takes_copies)?;
+        self.consumers.get(&id).filter(|consumer| consumer.takes_copies && !consumer.copies_paused)?;
         let visible_for = Some(self.options.visibility_timeout);
         let copies = self.retry.receive(id, self.options.receive_max, visible_for, now);
         (!copies.is_empty()).then_some(SourceMessage::Copies(copies))

@@ -1,6 +1,6 @@
 //! The consuming half over a queue.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::ready, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -8,7 +8,9 @@ use tokio::time::Instant;
 use super::{
     BrokerError, InMemoryPublisher, MemberId, queue::Queue, queue_consumer::QueueConsumer, state::Shared,
 };
-use crate::{Assignment, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{
+    Assignment, Confirmation, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
+};
 
 /// A consumer of a queue of an [`InMemoryBroker`](super::InMemoryBroker): one shared stream, named as the queue.
 ///
@@ -107,10 +109,13 @@ impl EventSource for InMemoryQueueSource {
         shared.wait_for(|state| state.queue_turn_of(queue, member)).await
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
         let mut state = self.shared.lock();
-        state.available()?;
-        Ok(state.queue(&self.queue).is_ok_and(|queue| queue.owns(self.member, assignment)))
+        let confirmed = state.available().map(|()| {
+            let queue = state.queue(&self.queue).ok().filter(|queue| queue.owns(self.member, assignment))?;
+            Some(Confirmation { identity: Some(queue.identity.clone()), position: None })
+        });
+        Box::pin(ready(confirmed))
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -132,6 +137,14 @@ impl EventSource for InMemoryQueueSource {
                 queue.abandon(member, &receipts);
             }
         });
+    }
+
+    fn pause_copies(&mut self) {
+        self.change(|consumer| consumer.copies_paused = true);
+    }
+
+    fn resume_copies(&mut self) {
+        self.change(|consumer| consumer.copies_paused = false);
     }
 
     fn settle_copies(&mut self, receipts: &[u64]) {

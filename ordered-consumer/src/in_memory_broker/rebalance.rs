@@ -106,7 +106,7 @@ impl Group {
     }
 
     fn assign(&mut self, place: &Place, id: MemberId, topics: &Topics) -> Option<AssignedStream> {
-        let partition = partition(topics, place)?;
+        partition(topics, place)?;
         let at = self.positions.get_mut(place)?;
         let member = self.members.get_mut(&id)?;
         self.epochs += 1;
@@ -126,8 +126,7 @@ impl Group {
             settled: None,
             lost: None,
         });
-        let position = partition.position_after(at.committed);
-        Some(AssignedStream { assignment, identity: Some(at.identity.clone()), position, lease })
+        Some(AssignedStream { assignment, lease })
     }
 
     /// Asks a stream of its owner; the caller tells it.

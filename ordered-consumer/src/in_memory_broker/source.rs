@@ -1,6 +1,6 @@
 //! The consuming half over a topic's partitions.
 
-use std::{fmt, sync::Arc};
+use std::{fmt, future::ready, sync::Arc};
 
 use async_trait::async_trait;
 use tokio::time::Instant;
@@ -11,7 +11,7 @@ use super::{
     member::Member,
     state::Shared,
 };
-use crate::{Assignment, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage};
 
 /// A member of a group that reads topics of an [`InMemoryBroker`](super::InMemoryBroker): owned streams.
 ///
@@ -138,13 +138,14 @@ impl EventSource for InMemorySource {
         shared.wait_for(|state| state.turn_of(group, member)).await
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        self.shared.change(|state| {
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        let confirmed = self.shared.change(|state| {
             state.available()?;
-            let confirmed =
-                state.with_group(&self.group, |group, _, _| group.confirm(self.member, assignment));
-            Ok(confirmed.unwrap_or(false))
-        })
+            let confirmed = state
+                .with_group(&self.group, |group, topics, _| group.confirm(self.member, assignment, topics));
+            Ok(confirmed.unwrap_or(None))
+        });
+        Box::pin(ready(confirmed))
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -157,6 +158,14 @@ impl EventSource for InMemorySource {
 
     fn settle(&mut self, settlement: Settlement) {
         self.tell(move |group, member, topics, now| group.settle(member, &settlement, topics, now));
+    }
+
+    fn pause_copies(&mut self) {
+        self.change(|member| member.copies_paused = true);
+    }
+
+    fn resume_copies(&mut self) {
+        self.change(|member| member.copies_paused = false);
     }
 
     fn settle_copies(&mut self, receipts: &[u64]) {

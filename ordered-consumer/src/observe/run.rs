@@ -63,6 +63,11 @@ impl<H: Handler> ObserveOnly<H> {
                     }
                     source.settle(Settlement { assignment, events, watermark });
                 }
+                Ok(SourceMessage::Unreadable { assignment, index, why }) => {
+                    let stream = assignment.stream;
+                    let why = format!("index {index} of stream {stream} cannot be handed over: {why}");
+                    return Err(SourceError::Fatal { why, source: None });
+                }
                 Ok(SourceMessage::Copies(_) | SourceMessage::Settled { .. }) => {}
                 Ok(SourceMessage::Ended) => return source.close().await,
                 Err(SourceError::Unavailable(_)) => sleep(SOURCE_WAIT).await,

@@ -9,7 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::cancelled::{cancelled_at_poll, yields};
-use crate::{Assignment, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage};
 
 /// A source around another one, which fails by a plan. Without a plan it is the source that it is around.
 ///
@@ -166,10 +166,16 @@ impl<S: EventSource> EventSource for FaultySource<S> {
         self.source.next().await
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        self.faults.pass().await?;
-        let denies = self.faults.denies();
-        if denies { Ok(false) } else { self.source.confirm(assignment).await }
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        let faults = self.faults.clone();
+        if faults.denies() {
+            return Box::pin(async move { faults.pass().await.map(|()| None) });
+        }
+        let confirming = self.source.confirm(assignment);
+        Box::pin(async move {
+            faults.pass().await?;
+            confirming.await
+        })
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -189,6 +195,14 @@ impl<S: EventSource> EventSource for FaultySource<S> {
 
     fn abandon(&mut self, assignment: &Assignment, receipts: &[u64]) {
         self.source.abandon(assignment, receipts);
+    }
+
+    fn pause_copies(&mut self) {
+        self.source.pause_copies();
+    }
+
+    fn resume_copies(&mut self) {
+        self.source.resume_copies();
     }
 
     fn settle_copies(&mut self, receipts: &[u64]) {

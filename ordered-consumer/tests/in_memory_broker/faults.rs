@@ -23,7 +23,7 @@ async fn an_owner_that_does_not_release_in_time_is_fenced() {
     let message = first.next().await.unwrap();
     assert_eq!(began.elapsed(), Duration::from_secs(5));
     assert!(matches!(message, SourceMessage::Revoked { lost: true, .. }), "{message:?}");
-    assert!(!first.confirm(&old).await.unwrap());
+    assert!(first.confirm(&old).await.unwrap().is_none());
     settle(&mut first, &old, 1);
     assert_eq!(broker.committed("g", &stream("t/0")), None);
 }
@@ -43,7 +43,7 @@ async fn a_zombie_gets_what_it_had_buffered_and_learns_late_that_it_lost_the_str
     assert!(now(&mut zombie).is_none());
     settle(&mut zombie, &old, 3);
     assert_eq!(broker.committed("g", &stream("t/0")), None);
-    assert!(!zombie.confirm(&old).await.unwrap());
+    assert!(zombie.confirm(&old).await.unwrap().is_none());
     let began = tokio::time::Instant::now();
     let told = zombie.next().await.unwrap();
     assert!(matches!(told, SourceMessage::Revoked { lost: true, .. }), "{told:?}");
@@ -189,7 +189,7 @@ async fn a_lease_lasts_while_the_member_waits_and_ends_with_its_session() {
     assert!(lease.remaining() > Duration::from_secs(6));
     tokio::time::advance(Duration::from_secs(10)).await;
     assert!(lease.remaining().is_zero());
-    assert!(!source.confirm(&stream.assignment).await.unwrap());
+    assert!(source.confirm(&stream.assignment).await.unwrap().is_none());
     assert!(matches!(source.next().await, Err(SourceError::Fatal { .. })));
 }
 

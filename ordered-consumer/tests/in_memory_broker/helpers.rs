@@ -1,8 +1,9 @@
 //! Asking a source what it has to say now.
 
+use bytes::Bytes;
 use futures::FutureExt as _;
 use ordered_consumer::{
-    AssignedStream, Assignment, Delivery, EventSource, Index, Settlement, SourceMessage, StreamName,
+    AssignedStream, Assignment, Delivery, EventSource, Index, Lease, Settlement, SourceMessage, StreamName,
     in_memory_broker::{InMemoryBroker, InMemorySource, NewEvent},
 };
 
@@ -34,13 +35,23 @@ pub(super) fn assigned(source: &mut InMemorySource) -> Vec<AssignedStream> {
     }
 }
 
+/// A stream that was assigned and confirmed.
+pub(super) struct Taken {
+    pub(super) assignment: Assignment,
+    pub(super) lease: Option<Lease>,
+    pub(super) identity: Option<Bytes>,
+    pub(super) position: Option<Index>,
+}
+
 /// Takes the assignments that come and confirms them.
-pub(super) fn take_all(source: &mut InMemorySource) -> Vec<AssignedStream> {
-    let streams = assigned(source);
-    for stream in &streams {
-        assert!(source.confirm(&stream.assignment).now_or_never().unwrap().unwrap());
-    }
-    streams
+pub(super) fn take_all(source: &mut InMemorySource) -> Vec<Taken> {
+    assigned(source)
+        .into_iter()
+        .map(|AssignedStream { assignment, lease }| {
+            let confirmed = source.confirm(&assignment).now_or_never().unwrap().unwrap().unwrap();
+            Taken { assignment, lease, identity: confirmed.identity, position: confirmed.position }
+        })
+        .collect()
 }
 
 pub(super) fn events(source: &mut InMemorySource) -> (Assignment, Vec<Delivery>) {

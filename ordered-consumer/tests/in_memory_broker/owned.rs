@@ -28,9 +28,9 @@ async fn nothing_is_delivered_before_the_assignment_is_confirmed() {
     let broker = broker(1, 2);
     let mut source = broker.subscribe("g", &["t"]).unwrap();
     let streams = assigned(&mut source);
-    assert_eq!(streams[0].position, Some(Index::new(0)));
     assert!(now(&mut source).is_none());
-    assert!(source.confirm(&streams[0].assignment).await.unwrap());
+    let confirmed = source.confirm(&streams[0].assignment).await.unwrap().unwrap();
+    assert_eq!(confirmed.position, Some(Index::new(0)));
     let (_, deliveries) = events(&mut source);
     assert_eq!(indexes(&deliveries), [0, 1]);
     assert!(deliveries.iter().all(|delivery| !delivery.event.context().redelivered));
@@ -108,7 +108,7 @@ async fn a_newcomer_gets_its_share_only_once_the_old_owner_has_released_it() {
     assert!(now(&mut first).is_none());
     assert!(now(&mut second).is_none());
     // It still is the old owner's, whose settlements count.
-    assert!(first.confirm(&assignments[0]).await.unwrap());
+    assert!(first.confirm(&assignments[0]).await.unwrap().is_some());
     for assignment in &batches {
         settle(&mut first, assignment, 0);
     }
@@ -117,7 +117,7 @@ async fn a_newcomer_gets_its_share_only_once_the_old_owner_has_released_it() {
     assert_eq!(streams[0].assignment.stream, assignments[0].stream);
     assert_ne!(streams[0].assignment.epoch, assignments[0].epoch);
     assert_eq!(streams[0].position, Some(Index::new(1)));
-    assert!(!first.confirm(&assignments[0]).await.unwrap());
+    assert!(first.confirm(&assignments[0]).await.unwrap().is_none());
 }
 
 #[tokio::test]
@@ -195,7 +195,7 @@ async fn a_stream_confirmed_again_may_settle_what_it_had_before() {
     let mut source = broker.subscribe("g", &["t"]).unwrap();
     take_all(&mut source);
     let (assignment, _) = events(&mut source);
-    assert!(source.confirm(&assignment).await.unwrap());
+    assert!(source.confirm(&assignment).await.unwrap().is_some());
     settle(&mut source, &assignment, 3);
     assert_eq!(broker.committed("g", &stream("t/0")), Some(Index::new(3)));
     assert!(matches!(now(&mut source), Some(SourceMessage::Settled { .. })));

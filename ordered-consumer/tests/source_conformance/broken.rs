@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Delivery, EventSource, Index, Lease, Settlement, Sharing, SourceError, SourceMessage,
-    in_memory_broker::InMemoryBroker,
+    Assignment, Confirmation, Confirming, Delivery, EventSource, Index, Lease, Settlement, Sharing,
+    SourceError, SourceMessage, in_memory_broker::InMemoryBroker,
 };
 
 /// What a broken source does wrong.
@@ -43,6 +43,7 @@ pub(super) enum Fault {
     DropsTheLast,
     /// Goes on when it is to pause.
     NeverPauses,
+    NeverPausesCopies,
     /// Deletes an entity's earlier events with a later one.
     DeletesEarlierOnes,
     /// Forgets deliveries that are given back.
@@ -175,12 +176,13 @@ impl EventSource for Broken {
         Ok(self.corrupt(message).await)
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
         if self.fault == Fault::ConfirmsFromMemory && !self.confirmed.insert(assignment.epoch) {
-            return Ok(true);
+            return Box::pin(std::future::ready(Ok(Some(Confirmation::default()))));
         }
-        let confirmed = self.inner.confirm(assignment).await?;
-        Ok(confirmed || self.fault == Fault::ConfirmsEverything)
+        let confirming = self.inner.confirm(assignment);
+        let everything = (self.fault == Fault::ConfirmsEverything).then(Confirmation::default);
+        Box::pin(async move { Ok(confirming.await?.or(everything)) })
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -191,6 +193,16 @@ impl EventSource for Broken {
 
     fn resume(&mut self, assignment: &Assignment) {
         self.inner.resume(assignment);
+    }
+
+    fn pause_copies(&mut self) {
+        if self.fault != Fault::NeverPausesCopies {
+            self.inner.pause_copies();
+        }
+    }
+
+    fn resume_copies(&mut self) {
+        self.inner.resume_copies();
     }
 
     fn settle(&mut self, mut settlement: Settlement) {

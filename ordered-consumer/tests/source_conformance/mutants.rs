@@ -97,6 +97,7 @@ mutants! {
         Owned DeliversBackward breaks events_of_an_entity_come_in_order_and_none_is_left_out;
     leaving_one_out_is_found: Owned DropsTheLast breaks events_of_an_entity_come_in_order_and_none_is_left_out;
     never_pausing_is_found: Owned NeverPauses breaks a_paused_stream_is_still_until_it_is_resumed;
+    never_pausing_copies_is_found: Owned NeverPausesCopies breaks paused_copies_are_still_until_they_are_resumed;
     deleting_earlier_ones_is_found: Shared DeletesEarlierOnes breaks an_entitys_events_are_deleted_in_order;
     never_abandoning_is_found: Shared NeverAbandons breaks abandoned_events_come_again_soon;
     a_lease_for_each_is_found: Shared LeasesEach breaks an_entitys_events_of_one_receive_share_a_lease;

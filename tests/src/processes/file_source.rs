@@ -8,8 +8,8 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    AssignedStream, Assignment, Delivery, Event, EventSource, Index, Lease, Settlement, Sharing, SourceError,
-    SourceMessage, StreamName,
+    AssignedStream, Assignment, Confirmation, Confirming, Delivery, Event, EventSource, Index, Lease,
+    Settlement, Sharing, SourceError, SourceMessage, StreamName,
 };
 use serde::{Deserialize, Serialize};
 
@@ -125,13 +125,7 @@ impl FileSource {
             if mine && !stored.revoked && !self.held.contains_key(&partition) {
                 let assignment = Assignment { stream: stream_of(partition), epoch: stored.epoch };
                 let lease = Lease::new(lasts);
-                let position = Some(Index::from(stored.committed));
-                assigned.push(AssignedStream {
-                    assignment: assignment.clone(),
-                    identity: None,
-                    position,
-                    lease: Some(lease.clone()),
-                });
+                assigned.push(AssignedStream { assignment: assignment.clone(), lease: Some(lease.clone()) });
                 let (confirmed, paused, next) = (false, false, 0);
                 let done = stored.committed;
                 let held =
@@ -183,6 +177,24 @@ impl FileSource {
     }
 }
 
+impl FileSource {
+    fn confirm_now(&mut self, assignment: &Assignment) -> Result<Option<Confirmation>, SourceError> {
+        let (group, _) = self.speak()?;
+        let member = self.member;
+        let Some((partition, held)) = self.held.iter_mut().find(|(_, held)| held.assignment == *assignment)
+        else {
+            return Ok(None);
+        };
+        if !group.owns(member, *partition, assignment.epoch) {
+            return Ok(None);
+        }
+        let committed = group.partitions.get(*partition).map_or(0, |stored| stored.committed);
+        held.next = usize::try_from(committed).unwrap_or(usize::MAX);
+        held.confirmed = true;
+        Ok(Some(Confirmation { identity: None, position: Some(Index::from(committed)) }))
+    }
+}
+
 #[async_trait]
 impl EventSource for FileSource {
     fn describe(&self) -> String {
@@ -212,20 +224,9 @@ impl EventSource for FileSource {
         }
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        let (group, _) = self.speak()?;
-        let member = self.member;
-        let Some((partition, held)) = self.held.iter_mut().find(|(_, held)| held.assignment == *assignment)
-        else {
-            return Ok(false);
-        };
-        if !group.owns(member, *partition, assignment.epoch) {
-            return Ok(false);
-        }
-        let committed = group.partitions.get(*partition).map_or(0, |stored| stored.committed);
-        held.next = usize::try_from(committed).unwrap_or(usize::MAX);
-        held.confirmed = true;
-        Ok(true)
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        let confirmed = self.confirm_now(assignment);
+        Box::pin(std::future::ready(confirmed))
     }
 
     fn pause(&mut self, assignment: &Assignment) {

@@ -4,7 +4,7 @@ use std::{sync::Arc, time::Duration};
 
 use tokio::time::Instant;
 
-use super::{After, Conductor, Step};
+use super::{Conductor, Step};
 use crate::{EventSource, Handler, engine::intake::Phase, gate::Settle};
 
 /// A stream's progress is written this often even when no tombstone waits for it.
@@ -61,7 +61,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     if let Some(intake) = conductor.intakes.get_mut(&slot) {
                         intake.paused_seen = paused_seen;
                     }
-                    After::Nothing
                 });
                 step
             }));
@@ -82,7 +81,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 conductor.chores_left -= 1;
                 // Counting a million gates takes a store its time: at most a hundredth of it is spent so.
                 conductor.totals_after = Instant::now() + took * 100;
-                let Ok(totals) = totals else { return After::Nothing };
+                let Ok(totals) = totals else { return };
                 let limits = &conductor.core.limits;
                 let over = totals.held_events >= limits.held_events_total_max
                     || totals.held_bytes >= limits.held_bytes_total_max;
@@ -96,7 +95,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     }
                     slots.into_iter().for_each(|slot| conductor.pause_or_resume(slot));
                 }
-                After::Nothing
             });
             step
         }));

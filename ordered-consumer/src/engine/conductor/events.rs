@@ -2,9 +2,9 @@
 
 use std::{collections::HashMap, sync::Arc};
 
-use super::{After, Conductor, Step};
+use super::{Conductor, Step};
 use crate::{
-    Assignment, Delivery, EventSource, Handler, Outcome, Settlement, check_event,
+    Assignment, Delivery, EventSource, Handler, Index, Outcome, Settlement, check_event,
     engine::{
         fingerprint::BuildIdentity,
         intake::{Intake, Phase, Waiting},
@@ -51,6 +51,16 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         self.pump(slot);
     }
 
+    /// What comes next in the stream is no event: what came before it goes on.
+    pub(super) fn unreadable(&mut self, assignment: &Assignment, index: Index, why: String) {
+        let Some(slot) = self.slots.get(assignment).copied() else { return };
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        if !matches!(intake.phase, Phase::Stopped | Phase::Leaving) && intake.bad.is_none() {
+            intake.bad = Some((index, why));
+            self.pump(slot);
+        }
+    }
+
     /// One look-up for everything that a shared stream has delivered since the last one.
     fn look_up(&mut self, slot: u64) {
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
@@ -89,7 +99,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                     None => conductor.look_up(slot),
                 }
                 conductor.pump(slot);
-                After::Nothing
             });
             step
         }));

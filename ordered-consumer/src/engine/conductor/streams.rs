@@ -4,9 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{After, Conductor, Step};
+use super::{Conductor, Step};
 use crate::{
-    AssignedStream, Assignment, EventSource, Handler, Sharing, SourceError, StreamName,
+    AssignedStream, Assignment, Confirmation, EventSource, Handler, Sharing, SourceError, StreamName,
     engine::{
         core::Core,
         intake::{Intake, Leaving, Phase},
@@ -43,63 +43,77 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             let read = persist::persist(&core.name, &core.streams, "taking a stream over", call).await;
             let step: Step<H, S> = Box::new(move |conductor| match read {
                 Ok(record) => {
-                    let generation = record.map_or(0, |record| record.generation);
-                    After::Confirm { slot, generation }
+                    conductor.ask_to_confirm(slot, record.map_or(0, |record| record.generation));
                 }
-                Err(error) => {
-                    conductor.stop_stream(slot, None, &crate::error_text(&error));
-                    After::Nothing
-                }
+                Err(error) => conductor.stop_stream(slot, None, &crate::error_text(&error)),
             });
             step
         }));
     }
 
-    /// The second step: what the broker says about the assignment. The third raises the generation.
-    pub(super) fn confirmed(&mut self, slot: u64, generation: u64, confirmed: Result<bool, SourceError>) {
+    /// The second step: the broker is asked about the assignment.
+    fn ask_to_confirm(&mut self, slot: u64, generation: u64) {
+        let Some(intake) = self.intakes.get_mut(&slot).filter(|intake| intake.phase == Phase::TakingOver)
+        else {
+            return;
+        };
+        // Of a stream that is taken over again, events may have come on that do not follow what is settled.
+        let stale: Vec<_> = intake.waiting.drain(..).collect();
+        Self::forget(intake, &stale);
+        intake.bad = None;
+        let confirming = self.source.confirm(&intake.stream.assignment);
+        self.steps.push(Box::pin(async move {
+            let confirmed = confirming.await;
+            let step: Step<H, S> =
+                Box::new(move |conductor| conductor.confirmed(slot, generation, confirmed));
+            step
+        }));
+    }
+
+    /// What the broker says about the assignment. The third step raises the generation.
+    fn confirmed(
+        &mut self,
+        slot: u64,
+        generation: u64,
+        confirmed: Result<Option<Confirmation>, SourceError>,
+    ) {
         let Some(intake) = self.intakes.get(&slot) else { return };
         let stream = intake.stream.clone();
         let name = stream.assignment.stream.clone();
         if intake.phase != Phase::TakingOver {
             return;
         }
-        match confirmed {
-            Ok(true) => {}
+        let confirmation = match confirmed {
+            Ok(Some(confirmation)) => confirmation,
             // It is gone; that it was revoked will be heard.
-            Ok(false) => return,
+            Ok(None) => return,
             Err(error) => {
                 tracing::warn!(consumer = %self.core.name, stream = %name, error = crate::error_text(&error), "the broker is asked again for the assignment");
                 let core = Arc::clone(&self.core);
                 self.steps.push(Box::pin(async move {
                     tokio::time::sleep(core.timeouts.poll).await;
-                    let step: Step<H, S> = Box::new(move |conductor| {
-                        conductor.read_generation(slot, name);
-                        After::Nothing
-                    });
+                    let step: Step<H, S> = Box::new(move |conductor| conductor.read_generation(slot, name));
                     step
                 }));
                 return;
             }
-        }
+        };
         let asked = TakeOver {
             seen_generation: generation,
-            identity: stream.identity,
-            position: stream.position,
+            identity: confirmation.identity,
+            position: confirmation.position,
             uncommitted_max: self.core.limits.uncommitted_max as u64,
         };
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let taken = takeover::raise_and_load(&core, &name, slot, &asked, stream.lease).await;
-            let step: Step<H, S> = Box::new(move |conductor| {
-                match taken {
-                    TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::from(state), suspects),
-                    TakenOver::Raised if conductor.intakes.contains_key(&slot) => {
-                        conductor.read_generation(slot, name);
-                    }
-                    TakenOver::Raised => {}
-                    TakenOver::Stopped(why) => conductor.stop_stream(slot, None, &why),
+            let step: Step<H, S> = Box::new(move |conductor| match taken {
+                TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::from(state), suspects),
+                TakenOver::Raised if conductor.intakes.contains_key(&slot) => {
+                    conductor.read_generation(slot, name);
                 }
-                After::Nothing
+                TakenOver::Raised => {}
+                TakenOver::Stopped(why) => conductor.stop_stream(slot, None, &why),
             });
             step
         }));
@@ -217,10 +231,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let_go_of(&core, &state.name, &report).await;
-            let step: Step<H, S> = Box::new(move |conductor| {
-                conductor.left(slot);
-                After::Nothing
-            });
+            let step: Step<H, S> = Box::new(move |conductor| conductor.left(slot));
             step
         }));
     }

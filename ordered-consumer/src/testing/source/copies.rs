@@ -82,6 +82,20 @@ pub async fn copies_that_were_not_settled_come_again(mut fixture: Box<dyn Source
     assert_eq!(indexes(&again), [0, 1]);
 }
 
+/// Copies that were under way may still come; what is published later waits.
+pub async fn paused_copies_are_still_until_they_are_resumed(mut fixture: Box<dyn SourceFixture>) {
+    let stream = stream(&mut *fixture).await;
+    let mut reader = Reader::open(&mut *fixture).await;
+    publish(&mut *fixture, &released(&stream, 1)).await;
+    reader.read_copies(1).await;
+    reader.source().pause_copies();
+    publish(&mut *fixture, &released(&stream, 2)).await;
+    reader.read_until_quiet().await;
+    assert_eq!(reader.copies_left(), 0);
+    reader.source().resume_copies();
+    reader.read_copies(2).await;
+}
+
 /// Settled and closed, a copy is gone.
 pub async fn settled_copies_do_not_come_again(mut fixture: Box<dyn SourceFixture>) {
     let stream = stream(&mut *fixture).await;

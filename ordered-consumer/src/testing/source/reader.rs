@@ -102,7 +102,7 @@ impl Reader {
     pub async fn confirms(&mut self, assignment: &Assignment) -> bool {
         let confirmed = timeout(self.patience, self.source.confirm(assignment)).await;
         match confirmed {
-            Ok(Ok(confirmed)) => confirmed,
+            Ok(Ok(confirmed)) => confirmed.is_some(),
             other => panic!("the source does not say whether {assignment:?} is its own: {other:?}"),
         }
     }
@@ -233,6 +233,7 @@ impl Reader {
             }
             SourceMessage::Revoked { assignments, lost: _ } => self.revoked.extend(assignments),
             SourceMessage::Events { assignment, deliveries } => self.take_events(&assignment, deliveries),
+            SourceMessage::Unreadable { index, why, .. } => panic!("index {index} is no event: {why}"),
             SourceMessage::Copies(copies) => self.copies.extend(copies),
             SourceMessage::Settled { assignment, through } => {
                 let settled = self.settled.get(&assignment.epoch);

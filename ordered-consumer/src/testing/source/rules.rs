@@ -182,6 +182,7 @@ macro_rules! __source_rules {
             an_event_may_be_published_again,
             copies_that_were_not_settled_come_again,
             settled_copies_do_not_come_again,
+            paused_copies_are_still_until_they_are_resumed,
             nothing_is_published_after_the_first_failure,
         }
     };

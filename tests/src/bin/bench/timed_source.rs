@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, EventSource, Index, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, Index, Settlement, Sharing, SourceError, SourceMessage,
     in_memory_broker::InMemorySource,
 };
 use tokio::time::Instant;
@@ -82,8 +82,8 @@ impl EventSource for TimedSource {
         Ok(message)
     }
 
-    async fn confirm(&mut self, assignment: &Assignment) -> Result<bool, SourceError> {
-        self.inner.confirm(assignment).await
+    fn confirm(&mut self, assignment: &Assignment) -> Confirming {
+        self.inner.confirm(assignment)
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -92,6 +92,14 @@ impl EventSource for TimedSource {
 
     fn resume(&mut self, assignment: &Assignment) {
         self.inner.resume(assignment);
+    }
+
+    fn pause_copies(&mut self) {
+        self.inner.pause_copies();
+    }
+
+    fn resume_copies(&mut self) {
+        self.inner.resume_copies();
     }
 
     fn settle(&mut self, settlement: Settlement) {
