@@ -8,7 +8,7 @@ use std::{
 
 use crate::{
     ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator,
-    OutagePolicy, RetryPolicy, RunError, Stats, StreamName, TelemetryOptions, Timeouts,
+    OutagePolicy, RetryPolicy, RunError, Stats, StreamName, StreamsAdded, TelemetryOptions, Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
@@ -53,6 +53,7 @@ pub struct OrderedConsumer<H> {
     publisher: Option<Arc<dyn EventPublisher>>,
     telemetry: TelemetryOptions,
     outage_policy: OutagePolicy,
+    streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
     handler: Mutex<Option<H>>,
     core: OnceLock<Arc<Core<H>>>,
@@ -63,6 +64,7 @@ pub struct OrderedConsumer<H> {
 pub(crate) struct Shared {
     pub(crate) streams: Arc<KnownStreams>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     pub(crate) due: Arc<crate::engine::due::Due>,
 }
 
@@ -82,6 +84,7 @@ impl<H: Handler> OrderedConsumer<H> {
             publisher: None,
             telemetry: TelemetryOptions::default(),
             outage_policy: OutagePolicy::default(),
+            streams_added: StreamsAdded::default(),
             shared: Arc::default(),
             handler: Mutex::new(Some(handler)),
             core: OnceLock::new(),
@@ -122,6 +125,14 @@ impl<H: Handler> OrderedConsumer<H> {
     #[must_use]
     pub fn with_outage_policy(mut self, policy: OutagePolicy) -> Self {
         self.outage_policy = policy;
+        self
+    }
+
+    /// What becomes of streams that are added to a topic while it is consumed (Kafka's partitions): unless changed, they
+    /// wait for the old ones. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_streams_added(mut self, streams_added: StreamsAdded) -> Self {
+        self.streams_added = streams_added;
         self
     }
 
@@ -209,6 +220,13 @@ impl<H: Handler> OrderedConsumer<H> {
         self.shared.stopped.all()
     }
 
+    /// Streams of this process that were added to their topic and wait for the old ones, each with what it waits for: see
+    /// [`StreamsAdded`].
+    #[must_use]
+    pub fn waiting_streams(&self) -> Vec<(StreamName, String)> {
+        self.shared.waiting.all()
+    }
+
     /// What an operator can ask and do; `by` is who, for the audit.
     ///
     /// # Errors
@@ -240,6 +258,7 @@ impl<H: Handler> OrderedConsumer<H> {
             publisher: self.publisher.as_ref().map(Arc::clone),
             telemetry: self.telemetry.clone(),
             outage_policy: self.outage_policy.clone(),
+            streams_added: self.streams_added,
             shared: Arc::clone(&self.shared),
         };
         let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;

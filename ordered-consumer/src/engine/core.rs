@@ -14,7 +14,8 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, RetryPolicy, StreamName, Timeouts,
+    ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, RetryPolicy, StreamName, StreamsAdded,
+    Timeouts,
     consumer::Shared,
     gate::ClaimToken,
     gate::Settings,
@@ -35,6 +36,7 @@ pub(crate) struct Core<H> {
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) streams: Arc<KnownStreams>,
     /// Writes for events of main streams.
     pub(crate) main: Batcher,
@@ -46,6 +48,7 @@ pub(crate) struct Core<H> {
     pub(crate) turns: Turns,
     pub(crate) due: Arc<Due>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     tokens: Tokens,
 }
 
@@ -60,6 +63,7 @@ pub(crate) struct Parts<H> {
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
     pub(crate) telemetry: TelemetryOptions,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -76,6 +80,7 @@ impl<H> Core<H> {
             publisher,
             telemetry,
             outage_policy,
+            streams_added,
             shared,
         } = parts;
         let telemetry = Arc::new(Telemetry::new(&name, telemetry));
@@ -106,6 +111,7 @@ impl<H> Core<H> {
             publisher,
             telemetry,
             outage_policy,
+            streams_added,
             streams,
             main,
             retries,
@@ -114,6 +120,7 @@ impl<H> Core<H> {
             turns: Turns::default(),
             due: Arc::clone(&shared.due),
             stopped: Arc::clone(&shared.stopped),
+            waiting: Arc::clone(&shared.waiting),
             tokens: Tokens::new()?,
         })
     }

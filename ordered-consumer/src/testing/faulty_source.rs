@@ -9,7 +9,9 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::cancelled::{cancelled_at_poll, yields};
-use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{
+    Assignment, Confirming, EventSource, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
+};
 
 /// A source around another one, which fails by a plan. Without a plan it is the source that it is around.
 ///
@@ -175,6 +177,14 @@ impl<S: EventSource> EventSource for FaultySource<S> {
         Box::pin(async move {
             faults.pass().await?;
             confirming.await
+        })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let (faults, told) = (self.faults.clone(), self.source.last_indexes(assignment, streams));
+        Box::pin(async move {
+            faults.pass().await?;
+            told.await
         })
     }
 

@@ -12,8 +12,8 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirmation, Confirming, Delivery, EventSource, Index, Lease, Settlement, Sharing,
-    SourceError, SourceMessage, in_memory_broker::InMemoryBroker,
+    Assignment, Confirmation, Confirming, Delivery, EventSource, Index, LastIndexes, Lease, Settlement,
+    Sharing, SourceError, SourceMessage, in_memory_broker::InMemoryBroker,
 };
 
 /// What a broken source does wrong.
@@ -183,6 +183,10 @@ impl EventSource for Broken {
         let confirming = self.inner.confirm(assignment);
         let everything = (self.fault == Fault::ConfirmsEverything).then(Confirmation::default);
         Box::pin(async move { Ok(confirming.await?.or(everything)) })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        self.inner.last_indexes(assignment, streams)
     }
 
     fn pause(&mut self, assignment: &Assignment) {

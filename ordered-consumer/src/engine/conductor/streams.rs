@@ -6,7 +6,7 @@ use tokio::time::Instant;
 
 use super::{Conductor, Step};
 use crate::{
-    AssignedStream, Assignment, Confirmation, EventSource, Handler, Sharing, SourceError, StreamName,
+    AssignedStream, Assignment, Confirmation, EventSource, Handler, Index, Sharing, SourceError, StreamName,
     engine::{
         core::Core,
         intake::{Intake, Leaving, Phase},
@@ -36,7 +36,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     }
 
     /// The first step of a takeover: the generation, which is raised only after the broker has confirmed.
-    fn read_generation(&mut self, slot: u64, name: StreamName) {
+    pub(super) fn read_generation(&mut self, slot: u64, name: StreamName) {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let call = || core.log.stream(&core.name, &name);
@@ -70,7 +70,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }));
     }
 
-    /// What the broker says about the assignment. The third step raises the generation.
+    /// What the broker says about the assignment.
     fn confirmed(
         &mut self,
         slot: u64,
@@ -78,8 +78,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         confirmed: Result<Option<Confirmation>, SourceError>,
     ) {
         let Some(intake) = self.intakes.get(&slot) else { return };
-        let stream = intake.stream.clone();
-        let name = stream.assignment.stream.clone();
+        let name = intake.stream.assignment.stream.clone();
         if intake.phase != Phase::TakingOver {
             return;
         }
@@ -98,6 +97,23 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 return;
             }
         };
+        if let Some(layout) = confirmation.layout.clone() {
+            self.see_layout(slot, generation, layout, confirmation);
+        } else {
+            self.raise(slot, generation, confirmation);
+        }
+    }
+
+    /// The third step: what the broker confirmed is taken over, if nobody else has done so since the first step.
+    pub(super) fn raise(&mut self, slot: u64, generation: u64, confirmation: Confirmation) {
+        let Some(intake) = self.intakes.get_mut(&slot).filter(|intake| intake.phase == Phase::TakingOver)
+        else {
+            return;
+        };
+        let stream = intake.stream.clone();
+        let name = stream.assignment.stream.clone();
+        // Where the broker would go on, everything below is done with.
+        intake.settled = intake.settled.max(confirmation.position.and_then(Index::before));
         let asked = TakeOver {
             seen_generation: generation,
             identity: confirmation.identity,
@@ -239,6 +255,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     /// Nothing of the assignment is left in this process.
     fn left(&mut self, slot: u64) {
         let Some(mut intake) = self.intakes.remove(&slot) else { return };
+        self.waits_no_more(&intake);
         (intake.buffered, intake.buffered_bytes) = (0, 0);
         intake.tell_buffered();
         let assignment = intake.stream.assignment.clone();
