@@ -8,6 +8,7 @@ use super::{Conductor, Step};
 use crate::{
     Confirmation, EventSource, FailureLogError, Handler, Layout,
     engine::{
+        core::Core,
         intake::{Intake, Phase},
         layout_wait::{self, Blocker, LayoutWait, Reach},
     },
@@ -49,9 +50,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         };
         intake.layout = Some(layout.name.clone());
         if record.standing(layout.number) == Standing::Admitted {
-            if let Some(intake) = self.intakes.get(&slot) {
-                self.waits_no_more(intake);
-            }
+            waits_no_more(&self.core, intake);
             self.raise(slot, generation, confirmation);
             return;
         }
@@ -202,13 +201,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         self.read_generation(slot, name);
     }
 
-    pub(super) fn waits_no_more(&self, intake: &Intake) {
-        if intake.wait.is_some() {
-            intake.known.waiting.set(0);
-            self.core.waiting.remove(&intake.stream.assignment.stream);
-        }
-    }
-
     /// Owners of old streams look whether anybody waits for these, in whatever process: they then say at once how far they
     /// are settled.
     pub(super) fn look_who_waits(&mut self) {
@@ -231,5 +223,13 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 step
             }));
         }
+    }
+}
+
+/// The stream is consumed, or is not this assignment's any more.
+pub(super) fn waits_no_more<H: Handler>(core: &Core<H>, intake: &Intake) {
+    if intake.wait.is_some() {
+        intake.known.waiting.set(0);
+        core.waiting.remove(&intake.stream.assignment.stream);
     }
 }

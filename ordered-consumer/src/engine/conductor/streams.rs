@@ -4,7 +4,7 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Conductor, Step};
+use super::{Conductor, Step, layouts::waits_no_more};
 use crate::{
     AssignedStream, Assignment, Confirmation, EventSource, Handler, Index, Sharing, SourceError, StreamName,
     engine::{
@@ -179,6 +179,11 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
         let lost = Self::is_lost(leaving);
         let first = intake.leaving.is_none();
+        if first {
+            // Not once it has left: by then another assignment of the stream may have something to say.
+            self.core.stopped.remove(&intake.stream.assignment.stream);
+            waits_no_more(&self.core, intake);
+        }
         // A revocation counts for more than a refused write: there is nothing to take over again.
         if first || matches!(leaving, Leaving::Revoked { .. }) {
             intake.leaving = Some(leaving);
@@ -255,7 +260,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     /// Nothing of the assignment is left in this process.
     fn left(&mut self, slot: u64) {
         let Some(mut intake) = self.intakes.remove(&slot) else { return };
-        self.waits_no_more(&intake);
         (intake.buffered, intake.buffered_bytes) = (0, 0);
         intake.tell_buffered();
         let assignment = intake.stream.assignment.clone();
@@ -267,7 +271,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             self.assigned(intake.stream);
         } else {
-            self.core.stopped.remove(&assignment.stream);
             self.source.release(&assignment);
         }
     }
