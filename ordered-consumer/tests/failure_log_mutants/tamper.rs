@@ -291,6 +291,7 @@ impl Mutant {
             attempts_max: 5,
             held_events_max: 1,
             held_bytes_max: 1,
+            mirror_parked: false,
         };
         let request = Request { key: key.clone(), guard: Guard::Unguarded, input };
         self.inner.apply(consumer, &settings, &[request]).await.unwrap();

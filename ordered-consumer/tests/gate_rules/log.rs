@@ -48,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         attempts_max: 100,
         held_events_max: 100,
         held_bytes_max: 10_000,
+        mirror_parked: false,
     }
 }
 

@@ -65,6 +65,7 @@ impl Model {
             attempts_max: limit(scope.attempts_max),
             held_events_max: u64::from(limit(scope.held_max)),
             held_bytes_max: u64::MAX,
+            mirror_parked: false,
         };
         let failure = Failure::new("E", "no");
         let mutants = Mutants::of(mutants);
