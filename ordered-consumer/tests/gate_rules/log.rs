@@ -59,7 +59,7 @@ pub(crate) struct Log {
     pub(crate) now: Timestamp,
     pub(crate) earlier_outcome: Option<Result<u64, OperatorRefusal>>,
     conflicts: BTreeSet<(Index, [u8; 16])>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     version: u64,
 }
 
