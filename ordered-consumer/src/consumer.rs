@@ -134,7 +134,8 @@ impl<H: Handler> OrderedConsumer<H> {
     ///   there is no order, and none between parks of one entity that follow each other while the mirror is away.
     /// * A park that an operator undoes before the mirror had it (retry, edit, skip, discard, resume) is not mirrored. One
     ///   that the mirror refuses for good is reported once, and is not mirrored.
-    /// * What had parked before the mirror was turned on is mirrored when an operator parks it again.
+    /// * What had parked before the mirror was turned on is mirrored when an operator asks for it:
+    ///   [`Operator::mirror_all`].
     #[must_use]
     pub fn with_parked_mirror(mut self, mirror: impl ParkedPublisher) -> Self {
         self.parked_mirror = Some(Arc::new(mirror));

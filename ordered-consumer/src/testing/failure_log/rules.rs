@@ -158,6 +158,7 @@ macro_rules! __failure_log_rules {
             mirror::what_the_mirror_refuses_is_written_down_and_not_tried_again,
             mirror::due_for_the_mirror_is_neither_waiting_nor_late,
             mirror::without_a_mirror_a_parked_gate_is_looked_at_once,
+            mirror::an_operator_has_a_parked_head_mirrored_again,
             operators::an_operator_who_has_not_seen_the_gate_as_it_is_is_refused,
             operators::while_the_head_runs_only_park_and_pause_are_taken,
             operators::a_request_made_again_returns_its_first_outcome,
