@@ -17,6 +17,7 @@ mod config_error;
 mod config_rules;
 mod decode;
 mod entity_spread;
+mod error_chain;
 pub mod headers;
 mod kafka_source;
 mod kafka_source_builder;

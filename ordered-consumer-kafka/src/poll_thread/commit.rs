@@ -5,6 +5,8 @@ use std::time::Instant;
 use ordered_consumer::{Index, SourceMessage};
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::commit_metadata::{self, METADATA_BYTES_MAX};
+
 use super::{
     PollThread,
     committer::ToCommit,
@@ -52,7 +54,8 @@ impl PollThread {
             }
             partition.alone = false;
             let (offset, revision) = (partition.tracker.to_commit(), partition.tracker.revision());
-            let metadata = String::new();
+            let metadata =
+                commit_metadata::encode(offset, &partition.tracker.completed(), None, METADATA_BYTES_MAX);
             job.push(ToCommit { place: partition.place.clone(), offset, metadata });
             items.push(Item { epoch: *epoch, beginning: partition.beginning, offset, revision, confirms });
             if confirms {
