@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ordered_consumer::{Confirmation, Index, SourceError};
+use ordered_consumer::{Confirmation, Index, SourceError, SourceMessage};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
@@ -148,6 +148,7 @@ impl PollThread {
             return;
         }
         let sought = Arc::clone(&self.client).seek_partitions(places, SEEK_WAIT);
+        let mut settled = Vec::new();
         for epoch in epochs {
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
             let Phase::Seeking { since } = partition.phase else { continue };
@@ -162,6 +163,10 @@ impl PollThread {
                     partition.phase = Phase::Reading;
                     let position = u64::try_from(partition.next).ok().map(Index::from);
                     partition.answer(Ok(Some(Confirmation { identity: None, position })));
+                    // Whatever lies below the committed offset is done.
+                    let through = position.and_then(Index::before).filter(|_| !partition.is_retry);
+                    let assignment = partition.tag.assignment.clone();
+                    settled.extend(through.map(|through| SourceMessage::Settled { assignment, through }));
                 }
                 // The client has not begun with the partition yet.
                 Some(error) if now.duration_since(since) < SEEK_MAX => {
@@ -172,6 +177,7 @@ impl PollThread {
                 }
             }
         }
+        settled.into_iter().for_each(|message| self.say_message(message));
     }
 }
 
