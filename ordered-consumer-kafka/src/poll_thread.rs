@@ -64,6 +64,8 @@ pub(crate) struct PollThread {
     in_flight: Option<InFlight>,
     committer: Option<Committer>,
     commit_at: Instant,
+    /// After a refusal.
+    commit_not_before: Instant,
     commit_now: bool,
     looking: bool,
     check_topics_at: Option<Instant>,
@@ -120,6 +122,7 @@ impl PollThread {
             in_flight: None,
             committer: Some(committer),
             commit_at: now,
+            commit_not_before: now,
             commit_now: false,
             looking: false,
             check_topics_at: None,

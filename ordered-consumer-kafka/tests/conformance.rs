@@ -9,7 +9,7 @@ use support::Fixture;
 use tokio::sync::Semaphore;
 
 /// Rules mostly wait for rebalances, so that many of them run at the same time.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 24;
 
 async fn holds(strategy: &'static str, rules: Vec<Rule>) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));

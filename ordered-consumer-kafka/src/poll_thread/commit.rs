@@ -34,7 +34,8 @@ impl PollThread {
     }
 
     pub(super) fn commit_what_is_due(&mut self, now: Instant) {
-        if self.in_flight.is_some() || (!self.commit_now && now < self.commit_at) {
+        let due = now >= self.commit_not_before && (self.commit_now || now >= self.commit_at);
+        if self.in_flight.is_some() || !due {
             return;
         }
         self.commit_at = now + self.options.commit_interval.min(self.options.lease / 6);
@@ -121,9 +122,10 @@ impl PollThread {
             }
         }
         settled.into_iter().for_each(|message| self.say_message(message));
-        if refused.is_some() {
-            self.commit_at = self.commit_at.max(now + AGAIN);
-            self.commit_now = many;
+        if let Some(code) = refused {
+            // Neither sooner nor, where each is to be committed alone, much later.
+            self.commit_not_before = now + AGAIN;
+            self.commit_now |= many && !is_about_membership(code);
         }
     }
 }
