@@ -1,5 +1,41 @@
 //! The Apache Kafka adapter of [`ordered-consumer`](https://docs.rs/ordered-consumer).
 //!
-//! This crate is reserved and empty in this version: the core, its stores and the in-memory adapter come first. It
-//! will hold `KafkaSource` (an owned stream per topic-partition, taken over behind the fence that the core's failure
-//! log keeps) and `KafkaPublisher` (the retry topic). It will know Kafka, and nothing of SQL.
+//! * [`KafkaSource`]: a member of a consumer group whose partitions are owned streams, taken over behind the fence that
+//!   the core's failure log keeps.
+//! * [`KafkaConfig`]: brokers, group, and any property of librdkafka.
+//! * [`RecordMapping`]: what makes an [`Event`](ordered_consumer::Event) of a record, also in a consume loop of your own.
+//! * [`headers`]: what a copy in the retry topic carries.
+//!
+//! It knows Kafka, and nothing of SQL. The client is [`rdkafka`], which is re-exported, because its types are in this
+//! crate's interface.
+
+mod cloud_events;
+mod commit_metadata;
+mod completed_offsets;
+mod config;
+mod config_error;
+mod config_rules;
+mod decode;
+mod entity_spread;
+mod error_chain;
+pub mod headers;
+mod kafka_source;
+mod kafka_source_builder;
+mod offset_tracker;
+mod poll_thread;
+mod record;
+mod record_error;
+mod record_mapping;
+mod source_context;
+mod source_link;
+mod source_options;
+
+pub use config::{KafkaConfig, StartAt};
+pub use config_error::ConfigError;
+pub use decode::{DecodeError, DecodedCopy, decode_copy};
+pub use kafka_source::KafkaSource;
+pub use kafka_source_builder::KafkaSourceBuilder;
+pub use rdkafka;
+pub use record::Record;
+pub use record_error::RecordError;
+pub use record_mapping::{EntityKey, KEYLESS_PREFIX, Keyless, RecordMapping, stream_name};
