@@ -9,6 +9,8 @@
 //! It knows Kafka, and nothing of SQL. The client is [`rdkafka`], which is re-exported, because its types are in this
 //! crate's interface.
 
+mod admin;
+mod client_log;
 mod cloud_events;
 mod commit_metadata;
 mod completed_offsets;
@@ -19,20 +21,25 @@ mod decode;
 mod entity_spread;
 mod error_chain;
 pub mod headers;
+mod kafka_publisher;
 mod kafka_source;
 mod kafka_source_builder;
 mod offset_tracker;
 mod poll_thread;
+mod producer;
 mod record;
 mod record_error;
 mod record_mapping;
+mod send_error;
 mod source_context;
 mod source_link;
 mod source_options;
+mod topic_sizes;
 
 pub use config::{KafkaConfig, StartAt};
 pub use config_error::ConfigError;
 pub use decode::{DecodeError, DecodedCopy, decode_copy};
+pub use kafka_publisher::KafkaPublisher;
 pub use kafka_source::KafkaSource;
 pub use kafka_source_builder::KafkaSourceBuilder;
 pub use rdkafka;

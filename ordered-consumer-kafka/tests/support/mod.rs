@@ -1,9 +1,7 @@
-//! A broker in this process, and a fixture around it for the conformance suite.
+//! What tests on a mock cluster share.
 
-mod broker;
-mod fixture;
-mod opened;
-mod publisher;
+#![expect(dead_code, reason = "each test program uses a part of it")]
 
-pub(crate) use broker::{Broker, publish};
-pub(crate) use fixture::Fixture;
+pub mod mock;
+pub mod publisher_parts;
+pub mod retry_reader;
