@@ -36,7 +36,7 @@ impl SourceFixture for Fixture {
     }
 
     fn quiet(&self) -> Duration {
-        Duration::from_millis(1_500)
+        Duration::from_millis(400)
     }
 
     /// The rules of publishers need a place, and no event there.
@@ -47,7 +47,7 @@ impl SourceFixture for Fixture {
     }
 
     async fn open(&mut self) -> Box<dyn EventSource> {
-        Box::new(RetryReader::new(&self.config, RETRY, 2))
+        Box::new(RetryReader::open(&self.config, RETRY, 2).await)
     }
 
     async fn wait_for_redelivery(&mut self) {}
@@ -72,6 +72,7 @@ async fn fixture() -> Box<dyn SourceFixture> {
     let mock = Mock::new(&[(RETRY, 2)]);
     let config = KafkaConfig::new(mock.servers(), "g")
         .set("message.timeout.ms", "1500")
+        .set("fetch.wait.max.ms", "10")
         .set("reconnect.backoff.max.ms", "100");
     let publisher = Arc::new(KafkaPublisher::new(&config, RETRY).unwrap());
     Box::new(Fixture { mock, config, publisher, refused: Refused::default(), published: 0 })

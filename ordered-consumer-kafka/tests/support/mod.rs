@@ -2,6 +2,6 @@
 
 #![expect(dead_code, reason = "each test program uses a part of it")]
 
-pub mod mock;
-pub mod publisher_parts;
-pub mod retry_reader;
+pub(crate) mod mock;
+pub(crate) mod publisher_parts;
+pub(crate) mod retry_reader;
