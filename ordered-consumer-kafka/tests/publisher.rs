@@ -1,6 +1,6 @@
 //! What the publisher promises beyond the core's rules, on a mock cluster.
 
-mod support;
+mod publishing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -8,7 +8,7 @@ use bytes::Bytes;
 use ordered_consumer::{Event, EventPublisher, Index, PublishError, Published, ReleasedEvent, StreamName};
 use ordered_consumer_kafka::{KEYLESS_PREFIX, KafkaConfig, KafkaPublisher, headers};
 use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
-use support::{mock::Mock, retry_reader::RetryReader};
+use publishing::{mock::Mock, retry_reader::RetryReader};
 
 const RETRY: &str = "g.retry";
 

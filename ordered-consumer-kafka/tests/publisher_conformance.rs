@@ -1,6 +1,6 @@
 //! The core's rules of publishers, on a mock cluster.
 
-mod support;
+mod publishing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,7 +9,7 @@ use ordered_consumer::{
     EventPublisher, EventSource, Index, Sharing, StreamName, testing::source::SourceFixture,
 };
 use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher};
-use support::{
+use publishing::{
     mock::Mock,
     publisher_parts::{Refused, RefusingPublisher},
     retry_reader::RetryReader,
@@ -36,7 +36,7 @@ impl SourceFixture for Fixture {
     }
 
     fn quiet(&self) -> Duration {
-        Duration::from_millis(400)
+        Duration::from_millis(800)
     }
 
     /// The rules of publishers need a place, and no event there.
