@@ -2,6 +2,7 @@
 
 mod audit;
 mod claimed;
+mod mirror;
 mod outbox;
 mod postponed;
 
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::postponed::Postponed;
+use self::{mirror::Mirroring, postponed::Postponed};
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// Copies that wait for room to run; with so many, the source is asked for no more.
@@ -64,6 +65,8 @@ pub(crate) enum Ended {
     Refused(TakenGate),
     /// A copy is done with.
     Copy(u64),
+    /// A parked event was mirrored, or it was tried.
+    Mirrored,
 }
 
 /// See the module.
@@ -80,6 +83,7 @@ pub(crate) struct Relay<H> {
     sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
     postponed: Postponed,
+    mirroring: Mirroring,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
 }
@@ -101,6 +105,7 @@ impl<H: Handler> Relay<H> {
             sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
             postponed: Postponed::default(),
+            mirroring: Mirroring::default(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
         }
@@ -132,6 +137,7 @@ impl<H: Handler> Relay<H> {
                 }
             }
             self.start_copies();
+            self.start_mirroring();
             let room = self.room();
             for taken in self.postponed.take(&core, room) {
                 self.bring_back(taken);
@@ -148,6 +154,7 @@ impl<H: Handler> Relay<H> {
         self.drop_at = Some(Instant::now() + self.core.timeouts.drain);
         self.copies.clear();
         self.postponed.clear();
+        self.mirroring.clear();
     }
 
     /// Takes as many due gates as there is room for.
@@ -191,13 +198,15 @@ impl<H: Handler> Relay<H> {
                 if let Some(next) = due.next_due_in {
                     self.core.due.hint(next);
                 }
-                if due.taken.len() >= limit {
+                if due.taken.len() + due.to_mirror.len() >= limit {
                     self.core.due.hint(Duration::ZERO);
                 }
                 due.taken.into_iter().for_each(|taken| self.bring_back(taken));
+                self.mirroring.add(due.to_mirror);
             }
             Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
+            Ended::Mirrored => self.mirroring.ended(),
             Ended::Paused(taken) => {
                 self.busy -= 1;
                 self.postponed.add(taken);

@@ -93,7 +93,7 @@ fn act(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'
             step
         }
         Action::Park | Action::Pause => {
-            gate.park(ParkCause::Operator);
+            gate.park(ParkCause::Operator, moment);
             operated(gate)
         }
         Action::Resume => resume(gate, rows, moment),

@@ -192,7 +192,7 @@ fn summary(row: &impl Columns, column: &str) -> Result<Option<GateSummary>, Fail
 /// A line of the audit.
 pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogError> {
     /// The words that the protocol and the logs write.
-    const ACTIONS: [&str; 12] = [
+    const ACTIONS: [&str; 13] = [
         "retry",
         "park",
         "skip",
@@ -201,6 +201,7 @@ pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogErro
         "pause",
         "resume",
         "void",
+        "not mirrored",
         "note",
         "ignore",
         "replay",

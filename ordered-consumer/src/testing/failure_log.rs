@@ -21,6 +21,7 @@ pub mod guards;
 pub mod holding;
 pub mod limits;
 pub mod lists;
+pub mod mirror;
 pub mod operators;
 pub mod queries;
 pub mod relays;

@@ -62,6 +62,7 @@ pub(crate) fn each_event(request: &mut Request, change: impl Fn(&Event) -> Event
         | Input::FailAgain { .. }
         | Input::GiveBack { .. }
         | Input::Ignore { .. }
+        | Input::Mirrored { .. }
         | Input::Operate(_)
         | Input::Renew { .. }
         | Input::Resolve { .. }

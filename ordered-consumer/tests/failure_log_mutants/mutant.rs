@@ -54,6 +54,12 @@ impl Mutant {
         if self.has(Fault::NeverParksLostRuns) {
             settings.attempts_max = u32::MAX;
         }
+        if self.has(Fault::ForgetsToMirror) {
+            settings.mirror_parked = false;
+        }
+        if self.has(Fault::MirrorsWithoutAMirror) {
+            settings.mirror_parked = true;
+        }
         if self.has(Fault::ReleasesOneByOne) {
             settings.release_window = 1;
         }
@@ -115,6 +121,7 @@ impl FailureLog for Mutant {
             }
         }
         let mut due = self.inner.take_due(&consumer, &settings, limit).await?;
+        self.mirror(&consumer, &mut due).await;
         if self.has(Fault::TakesTheLatestDueFirst) {
             due.taken.reverse();
         }
