@@ -1,5 +1,7 @@
 //! What the publisher promises beyond the core's rules, on a mock cluster.
 
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
 mod publishing;
 
 use std::{sync::Arc, time::Duration};
@@ -7,8 +9,8 @@ use std::{sync::Arc, time::Duration};
 use bytes::Bytes;
 use ordered_consumer::{Event, EventPublisher, Index, PublishError, Published, ReleasedEvent, StreamName};
 use ordered_consumer_kafka::{KEYLESS_PREFIX, KafkaConfig, KafkaPublisher, headers};
-use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 use publishing::{mock::Mock, retry_reader::RetryReader};
+use rdkafka::types::{RDKafkaApiKey, RDKafkaRespErr};
 
 const RETRY: &str = "g.retry";
 
@@ -149,6 +151,22 @@ async fn what_passes_by_itself_is_not_even_seen() {
     for index in 0..5_u64 {
         assert_eq!(reader.record().await.2.index, Index::from(index));
     }
+}
+
+#[tokio::test]
+async fn an_outage_is_no_refusal_and_passes() {
+    let (mock, config) = world(1);
+    let mut reader = RetryReader::open(&config, RETRY, 1).await;
+    let publisher = KafkaPublisher::new(&config, RETRY).unwrap();
+    assert_whole(&publisher.publish(&[released(1, b"e", 1)]).await, 1);
+    mock.away(true);
+    let published = publisher.publish(&[released(2, b"e", 1), released(3, b"e", 1)]).await;
+    assert!(matches!(published.failed, Some(PublishError::Unavailable(_))), "{published:?}");
+    mock.away(false);
+    let again = async { while publisher.publish(&[released(2, b"e", 1)]).await.failed.is_some() {} };
+    tokio::time::timeout(Duration::from_secs(60), again).await.expect("it goes on");
+    assert_eq!(reader.record().await.2.index, Index::from(1_u64));
+    assert_eq!(reader.record().await.2.index, Index::from(2_u64), "what failed did not go out beside");
 }
 
 #[tokio::test]

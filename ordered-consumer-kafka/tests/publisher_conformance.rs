@@ -1,5 +1,9 @@
 //! The core's rules of publishers, on a mock cluster.
 
+#![expect(clippy::unwrap_used, reason = "this is a test")]
+
+#[path = "publishing/publisher_parts.rs"]
+mod publisher_parts;
 mod publishing;
 
 use std::{sync::Arc, time::Duration};
@@ -9,11 +13,8 @@ use ordered_consumer::{
     EventPublisher, EventSource, Index, Sharing, StreamName, testing::source::SourceFixture,
 };
 use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher};
-use publishing::{
-    mock::Mock,
-    publisher_parts::{Refused, RefusingPublisher},
-    retry_reader::RetryReader,
-};
+use publisher_parts::{Refused, RefusingPublisher};
+use publishing::{mock::Mock, retry_reader::RetryReader};
 
 const RETRY: &str = "g.retry";
 

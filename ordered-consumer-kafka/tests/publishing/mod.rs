@@ -1,7 +1,6 @@
 //! What tests on a mock cluster share.
 
-#![expect(dead_code, reason = "each test program uses a part of it")]
+#![expect(clippy::unwrap_used, clippy::expect_used, clippy::panic, reason = "this is a test")]
 
 pub(crate) mod mock;
-pub(crate) mod publisher_parts;
 pub(crate) mod retry_reader;
