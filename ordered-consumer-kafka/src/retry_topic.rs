@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use rdkafka::{
     admin::{NewTopic, TopicReplication},
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 use tokio::time::{Instant, sleep};
 
@@ -20,6 +20,8 @@ const RETENTION: Duration = Duration::from_secs(7 * 24 * 3_600);
 const PATIENCE: Duration = Duration::from_secs(15);
 /// How long a new topic may take until all brokers know it.
 const SPREAD: Duration = Duration::from_secs(30);
+/// How long a main topic is believed to be merely unknown to the broker that was asked.
+const LATE: Duration = Duration::from_secs(3);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 
 /// The topic through which released events come back, or to which parked ones are mirrored: its name, and how to make it
@@ -53,6 +55,7 @@ pub struct RetryTopic {
     partitions: Option<i32>,
     replication: Option<i32>,
     retention: Duration,
+    patience: Duration,
 }
 
 /// What [`RetryTopic::ensure`] found or made.
@@ -74,6 +77,7 @@ impl RetryTopic {
             partitions: None,
             replication: None,
             retention: RETENTION,
+            patience: PATIENCE,
         }
     }
 
@@ -118,6 +122,13 @@ impl RetryTopic {
         self
     }
 
+    /// How long the brokers are waited for, each time that they are asked; 15 s unless this says otherwise.
+    #[must_use]
+    pub fn patience(mut self, patience: Duration) -> Self {
+        self.patience = patience;
+        self
+    }
+
     /// The topic's name.
     #[must_use]
     pub fn name(&self) -> &str {
@@ -134,10 +145,10 @@ impl RetryTopic {
         config: &KafkaConfig,
         main_topics: &[&str],
     ) -> Result<EnsuredTopic, TopicError> {
-        let admin = Admin::new(config, PATIENCE)?;
+        let admin = Admin::new(config, self.patience)?;
         let mut main = TopicShape { partitions: 1, replication: 1 };
         for topic in main_topics {
-            let shape = self.look(&admin, topic).await?;
+            let shape = self.wait_for(&admin, topic, LATE).await?;
             let shape = shape.ok_or_else(|| TopicError::Missing { topic: (*topic).to_owned() })?;
             main.partitions = main.partitions.max(shape.partitions);
             main.replication = main.replication.max(shape.replication);
@@ -152,7 +163,13 @@ impl RetryTopic {
         }
         self.create(&admin, (partitions, replication), main_topics).await?;
         tracing::info!(topic = self.name, partitions, replication, "a topic was created");
-        self.wait_until_known(&admin).await
+        match self.wait_for(&admin, &self.name, SPREAD).await? {
+            Some(made) => Ok(EnsuredTopic { partitions: made.partitions, created: true }),
+            None => {
+                let unknown = KafkaError::MetadataFetch(RDKafkaErrorCode::UnknownTopicOrPartition);
+                Err(TopicError::of_look(&self.name, unknown))
+            }
+        }
     }
 
     async fn look(&self, admin: &Admin, topic: &str) -> Result<Option<TopicShape>, TopicError> {
@@ -183,16 +200,18 @@ impl RetryTopic {
         made.map_err(|error| TopicError::of_creation(&self.name, (partitions, replication), error))
     }
 
-    /// Brokers hear of a new topic one after the other.
-    async fn wait_until_known(&self, admin: &Admin) -> Result<EnsuredTopic, TopicError> {
-        let give_up = Instant::now() + SPREAD;
+    /// Brokers hear of a new topic one after the other, and one that was made just before may not be known yet.
+    async fn wait_for(
+        &self,
+        admin: &Admin,
+        topic: &str,
+        patience: Duration,
+    ) -> Result<Option<TopicShape>, TopicError> {
+        let give_up = Instant::now() + patience;
         loop {
-            if let Some(found) = self.look(admin, &self.name).await? {
-                return Ok(EnsuredTopic { partitions: found.partitions, created: true });
-            }
-            if Instant::now() >= give_up {
-                let source = KafkaError::MetadataFetch(rdkafka::error::RDKafkaErrorCode::UnknownTopic);
-                return Err(TopicError::of_look(&self.name, source));
+            let found = self.look(admin, topic).await?;
+            if found.is_some() || Instant::now() >= give_up {
+                return Ok(found);
             }
             sleep(LOOK_EVERY).await;
         }

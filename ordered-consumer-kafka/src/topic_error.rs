@@ -18,6 +18,14 @@ pub enum TopicError {
         /// The topic.
         topic: String,
     },
+    /// No topic can have this name.
+    #[error(
+        "no topic can be named {topic:?}: a name has 1 to 249 letters, digits, dots, underscores and hyphens"
+    )]
+    Name {
+        /// The name.
+        topic: String,
+    },
     /// The topic does not exist, and may not be created.
     #[error(
         "the topic {topic} does not exist, and creating it is not allowed; create it with cleanup.policy=delete and {partitions} partitions, as many as the topics whose events come back through it"
@@ -67,9 +75,14 @@ pub enum TopicError {
     },
 }
 
-pub(crate) fn is_authorization(error: &KafkaError) -> bool {
+/// rdkafka does not count an admin operation's error among those that have a code.
+fn code(error: &KafkaError) -> Option<RDKafkaErrorCode> {
+    if let KafkaError::AdminOp(code) = error { Some(*code) } else { error.rdkafka_error_code() }
+}
+
+fn is_authorization(error: &KafkaError) -> bool {
     matches!(
-        error.rdkafka_error_code(),
+        code(error),
         Some(
             RDKafkaErrorCode::TopicAuthorizationFailed
                 | RDKafkaErrorCode::ClusterAuthorizationFailed
@@ -86,6 +99,9 @@ impl TopicError {
             let remedy = "grant the operation Describe on it";
             return Self::NotAuthorized { topic, operation: "see", remedy, source: error.into() };
         }
+        if code(&error) == Some(RDKafkaErrorCode::InvalidTopic) {
+            return Self::Name { topic };
+        }
         Self::Unavailable { topic, source: error.into() }
     }
 
@@ -97,13 +113,12 @@ impl TopicError {
             return Self::NotAuthorized { topic, operation: "create", remedy, source: error.into() };
         }
         let refused = matches!(
-            error.rdkafka_error_code(),
+            code(&error),
             Some(
                 RDKafkaErrorCode::PolicyViolation
                     | RDKafkaErrorCode::InvalidReplicationFactor
                     | RDKafkaErrorCode::InvalidPartitions
                     | RDKafkaErrorCode::InvalidConfig
-                    | RDKafkaErrorCode::InvalidTopic
                     | RDKafkaErrorCode::InvalidRequest
             )
         );

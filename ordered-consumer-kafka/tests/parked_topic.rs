@@ -1,6 +1,6 @@
 //! The mirror of parked events, on a mock cluster.
 
-#![expect(clippy::unwrap_used, reason = "this is a test")]
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{collections::BTreeMap, time::Duration};
 

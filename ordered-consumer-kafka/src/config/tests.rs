@@ -116,7 +116,12 @@ fn tls_is_refused_where_it_was_not_built_in() {
 
 #[test]
 fn plaintext_is_warned_of_only_beyond_this_machine() {
-    let host = |servers: &str| KafkaConfig::new(servers, "g").plaintext_host().map(str::to_owned);
+    let host_of = |config: KafkaConfig| {
+        let mut client = ClientConfig::new();
+        client.extend(config.shared);
+        plaintext_host(&client).map(str::to_owned)
+    };
+    let host = |servers: &str| host_of(KafkaConfig::new(servers, "g"));
     for local in
         ["localhost", "LOCALHOST.:9092", "127.0.0.1:1,127.8.9.1", "[::1]:9092", "PLAINTEXT://localhost:1"]
     {
@@ -128,9 +133,9 @@ fn plaintext_is_warned_of_only_beyond_this_machine() {
         assert_eq!(host(servers).as_deref(), Some(far));
     }
     let secure = KafkaConfig::new("kafka:9093", "g").set("security.protocol", "Sasl_SSL");
-    assert_eq!(secure.plaintext_host(), None);
+    assert_eq!(host_of(secure), None);
     let sasl = KafkaConfig::new("kafka:9093", "g").set("security.protocol", "sasl_plaintext");
-    assert_eq!(sasl.plaintext_host(), Some("kafka"));
+    assert_eq!(host_of(sasl).as_deref(), Some("kafka"));
 }
 
 #[test]
