@@ -17,29 +17,12 @@ use tokio::{
 use self::{mirror::Mirroring, postponed::Postponed};
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
-/// Copies that wait for room to run; with so many, the source is asked for no more.
-const COPIES_MAX: usize = 10_000;
-/// With no more than so many, it is asked again.
-const COPIES_RESUME: usize = COPIES_MAX / 2;
-/// A source that goes on nevertheless has what comes beyond this settled: the log has the event, and publishes it again.
-const COPIES_FAR: usize = COPIES_MAX * 2;
-
 /// What the conductor tells the relay.
 pub(crate) enum ToRelay {
     /// Copies came back from the retry stream.
     Copies(Vec<ReturnedCopy>),
     /// Nothing new begins; what runs may end, within the time for that.
     Stop,
-}
-
-/// What the relay tells the conductor of copies.
-pub(crate) enum FromRelay {
-    /// Copies are done with.
-    Settled(Vec<u64>),
-    /// Enough copies wait.
-    Pause,
-    /// There is room for copies again.
-    Resume,
 }
 
 /// How far the relay has come to its end.
@@ -73,8 +56,7 @@ pub(crate) enum Ended {
 pub(crate) struct Relay<H> {
     core: Arc<Core<H>>,
     inbox: mpsc::UnboundedReceiver<ToRelay>,
-    tells: mpsc::UnboundedSender<FromRelay>,
-    copies_paused: bool,
+    settled_copies: mpsc::UnboundedSender<Vec<u64>>,
     work: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Gates and copies among the work.
     busy: usize,
@@ -92,13 +74,12 @@ impl<H: Handler> Relay<H> {
     pub(crate) fn new(
         core: Arc<Core<H>>,
         inbox: mpsc::UnboundedReceiver<ToRelay>,
-        tells: mpsc::UnboundedSender<FromRelay>,
+        settled_copies: mpsc::UnboundedSender<Vec<u64>>,
     ) -> Self {
         Self {
             core,
             inbox,
-            tells,
-            copies_paused: false,
+            settled_copies,
             work: FuturesUnordered::new(),
             busy: 0,
             looking: false,
@@ -217,7 +198,8 @@ impl<H: Handler> Relay<H> {
             }
             Ended::Copy(receipt) => {
                 self.busy -= 1;
-                self.tell(FromRelay::Settled(vec![receipt]));
+                // A conductor that is gone has nobody to tell.
+                drop(self.settled_copies.send(vec![receipt]));
             }
         }
     }
@@ -250,22 +232,7 @@ impl<H: Handler> Relay<H> {
     }
 
     fn copies(&mut self, copies: Vec<ReturnedCopy>) {
-        for copy in copies {
-            if self.copies.len() < COPIES_FAR {
-                self.copies.push_back(copy);
-            } else {
-                self.tell(FromRelay::Settled(vec![copy.receipt]));
-            }
-        }
-        if self.copies.len() >= COPIES_MAX && !self.copies_paused {
-            self.copies_paused = true;
-            self.tell(FromRelay::Pause);
-        }
-    }
-
-    fn tell(&self, what: FromRelay) {
-        // A conductor that is gone needs to know nothing.
-        drop(self.tells.send(what));
+        self.copies.extend(copies);
     }
 
     fn start_copies(&mut self) {
@@ -280,10 +247,6 @@ impl<H: Handler> Relay<H> {
                 claimed::run_copy(&core, key, (index, attempts), stopping).await;
                 Ended::Copy(receipt)
             }));
-        }
-        if self.copies.len() <= COPIES_RESUME && self.copies_paused {
-            self.copies_paused = false;
-            self.tell(FromRelay::Resume);
         }
     }
 }
