@@ -44,6 +44,9 @@ fn what_would_break_the_promises_is_refused_and_says_why() {
         ("delivery.timeout.ms", "0"),
         ("transactional.id", "x"),
         ("delivery.report.only.error", "true"),
+        ("max.in.flight", "6"),
+        ("message.send.max.retries", "0"),
+        ("queuing.strategy", "lifo"),
         ("auto.offset.reset", "sometimes"),
     ];
     for (key, value) in broken {
@@ -54,6 +57,17 @@ fn what_would_break_the_promises_is_refused_and_says_why() {
     let own = config().set_for_producer("acks", "1").consumer_config().unwrap_err();
     assert!(matches!(own, ConfigError::Refused { .. }), "whichever client is made first says it: {own}");
     config().set("enable.auto.commit", "false").set("acks", "-1").consumer_config().unwrap();
+}
+
+/// So that a producer is not found to be impossible by the first event that fails.
+#[test]
+fn what_is_accepted_makes_a_client() {
+    use rdkafka::{consumer::BaseConsumer, producer::BaseProducer};
+    let config = config().set("max.in.flight", "5").set("retries", "1").set("acks", "-1");
+    drop(config.producer_config().unwrap().create::<BaseProducer>().unwrap());
+    drop(config.consumer_config().unwrap().create::<BaseConsumer>().unwrap());
+    let new_protocol = config.set("group.protocol", "consumer");
+    drop(new_protocol.consumer_config().unwrap().create::<BaseConsumer>().unwrap());
 }
 
 #[test]
