@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator,
-    OutagePolicy, ParkedPublisher, RetryPolicy, RunError, Stats, StreamName, TelemetryOptions, Timeouts,
+    OutagePolicy, ParkedPublisher, RetryPolicy, RunError, Stats, StreamName, StreamsAdded, TelemetryOptions,
+    Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
@@ -54,6 +55,7 @@ pub struct OrderedConsumer<H> {
     parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     telemetry: TelemetryOptions,
     outage_policy: OutagePolicy,
+    streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
     handler: Mutex<Option<H>>,
     core: OnceLock<Arc<Core<H>>>,
@@ -64,6 +66,7 @@ pub struct OrderedConsumer<H> {
 pub(crate) struct Shared {
     pub(crate) streams: Arc<KnownStreams>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     pub(crate) due: Arc<crate::engine::due::Due>,
 }
 
@@ -84,6 +87,7 @@ impl<H: Handler> OrderedConsumer<H> {
             parked_mirror: None,
             telemetry: TelemetryOptions::default(),
             outage_policy: OutagePolicy::default(),
+            streams_added: StreamsAdded::default(),
             shared: Arc::default(),
             handler: Mutex::new(Some(handler)),
             core: OnceLock::new(),
@@ -130,7 +134,8 @@ impl<H: Handler> OrderedConsumer<H> {
     ///   there is no order, and none between parks of one entity that follow each other while the mirror is away.
     /// * A park that an operator undoes before the mirror had it (retry, edit, skip, discard, resume) is not mirrored. One
     ///   that the mirror refuses for good is reported once, and is not mirrored.
-    /// * What had parked before the mirror was turned on is mirrored when an operator parks it again.
+    /// * What had parked before the mirror was turned on is mirrored when an operator asks for it:
+    ///   [`Operator::mirror_all`].
     #[must_use]
     pub fn with_parked_mirror(mut self, mirror: impl ParkedPublisher) -> Self {
         self.parked_mirror = Some(Arc::new(mirror));
@@ -142,6 +147,14 @@ impl<H: Handler> OrderedConsumer<H> {
     #[must_use]
     pub fn with_outage_policy(mut self, policy: OutagePolicy) -> Self {
         self.outage_policy = policy;
+        self
+    }
+
+    /// What becomes of streams that are added to a topic while it is consumed (Kafka's partitions): unless changed, they
+    /// wait for the old ones. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_streams_added(mut self, streams_added: StreamsAdded) -> Self {
+        self.streams_added = streams_added;
         self
     }
 
@@ -230,6 +243,13 @@ impl<H: Handler> OrderedConsumer<H> {
         self.shared.stopped.all()
     }
 
+    /// Streams of this process that were added to their topic and wait for the old ones, each with what it waits for: see
+    /// [`StreamsAdded`].
+    #[must_use]
+    pub fn waiting_streams(&self) -> Vec<(StreamName, String)> {
+        self.shared.waiting.all()
+    }
+
     /// What an operator can ask and do; `by` is who, for the audit.
     ///
     /// # Errors
@@ -262,6 +282,7 @@ impl<H: Handler> OrderedConsumer<H> {
             parked_mirror: self.parked_mirror.as_ref().map(Arc::clone),
             telemetry: self.telemetry.clone(),
             outage_policy: self.outage_policy.clone(),
+            streams_added: self.streams_added,
             shared: Arc::clone(&self.shared),
         };
         let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;

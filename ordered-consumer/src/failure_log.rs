@@ -8,8 +8,8 @@ use bytes::Bytes;
 use crate::{
     ConsumerName, CountBy, Counts, Digest, Event, FailureLogError, GateQuery, Index, StreamName, Timestamp,
     gate::{
-        Audit, Gate, Guard, Input, ParkedHead, Reply, Settings, Settle, StreamRecord, StreamRefusal,
-        TakeOver, Taken,
+        Audit, Gate, Guard, Input, LayoutRecord, LayoutStep, ParkedHead, Reply, Settings, Settle,
+        StreamRecord, StreamRefusal, TakeOver, Taken,
     },
 };
 
@@ -157,7 +157,8 @@ pub enum StreamDecision {
     /// that hold events stay.
     Replay,
     /// The name now means another stream: the old one's record and gates are set apart under `NAME~GENERATION`, where
-    /// its held events go on being retried, and the name begins anew.
+    /// its held events go on being retried, and the name begins anew; so does the layout that it belongs to
+    /// ([`LayoutStep::Forget`]).
     NewStream,
 }
 
@@ -266,6 +267,29 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
         by: &str,
         why: &str,
     ) -> Result<(), FailureLogError>;
+
+    /// Applies [`gate::step_layout`](crate::gate::step_layout) to a layout's row, which it locks if anything changes, and
+    /// returns it as it is now.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError>;
+
+    /// Whether any gate of the stream has its head at or below this index. It may read every gate of the stream.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError>;
 
     /// Entities of the stream that have a gate of any state, tombstones too: at most `limit`, after `after` in the
     /// order of their bytes. With `paused_only`, those that an operator paused or parked.

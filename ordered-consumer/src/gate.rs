@@ -16,6 +16,7 @@
 mod arrive;
 mod decide;
 mod input;
+mod layout;
 mod operate;
 mod relay;
 mod reply;
@@ -27,6 +28,9 @@ pub use decide::{APART_TAKEN, SetApart, forget_resolved, replay, set_apart};
 pub use input::{
     Action, Arrival, ClaimToken, FAILURE_TEXT_BYTES_MAX, Failure, Guard, Input, LoggedAt, Moment, Next,
     Operation, Rows, Settings,
+};
+pub use layout::{
+    LAYOUT_CHANGES_MAX, LayoutChange, LayoutRecord, LayoutStep, Standing, has_passed, step_layout,
 };
 pub use relay::{ParkedHead, Taken};
 pub use reply::{

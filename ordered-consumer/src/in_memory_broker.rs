@@ -64,6 +64,7 @@
 //! | a zombie owner | [`force_lose`](InMemoryBroker::force_lose) |
 //! | duplicates | [`redeliver`](InMemoryBroker::redeliver) |
 //! | a position that went back | [`rewind`](InMemoryBroker::rewind) |
+//! | partitions added to a topic | [`add_partitions`](InMemoryBroker::add_partitions) |
 //! | a topic deleted and created again | [`recreate_topic`](InMemoryBroker::recreate_topic) |
 //! | settlements late or lost | [`delay_commits`](InMemoryBroker::delay_commits), [`lose_commits`](InMemoryBroker::lose_commits) |
 //! | refused deletes | [`refuse_deletes`](InMemoryBroker::refuse_deletes) |

@@ -50,6 +50,7 @@ mod headers;
 pub mod in_memory_broker;
 mod index;
 mod json;
+mod layout;
 mod limits;
 mod memory;
 mod names;
@@ -99,6 +100,7 @@ pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_afte
 pub use headers::Headers;
 pub use index::{Digest, Index};
 pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_with_event};
+pub use layout::{Layout, StreamsAdded};
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
@@ -116,8 +118,8 @@ pub use publisher::{EventPublisher, ParkedEvent, ParkedPublisher, PublishError, 
 pub use retry_policy::RetryPolicy;
 pub use run_error::RunError;
 pub use source::{
-    AssignedStream, Assignment, Confirmation, Confirming, Delivery, EventSource, Lease, ReturnedCopy,
-    Settlement, Sharing, SourceError, SourceMessage,
+    AssignedStream, Assignment, Confirmation, Confirming, Delivery, EventSource, LastIndexes, Lease,
+    ReturnedCopy, Settlement, Sharing, SourceError, SourceMessage,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteFailureLog;

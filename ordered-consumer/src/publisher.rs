@@ -54,7 +54,8 @@ pub trait EventPublisher: fmt::Debug + Send + Sync + 'static {
 pub struct ParkedEvent {
     /// The consumer whose handler it is parked for.
     pub consumer: ConsumerName,
-    /// The event, as the failure log has it: with an operator's edits, and by the index and stream it came with.
+    /// The event, as the failure log has it: with an operator's edits, and with the name that its stream has now, which is
+    /// `NAME~GENERATION` for one that was set apart by [`StreamDecision::NewStream`](crate::StreamDecision::NewStream).
     pub event: Event,
     /// Why it is parked.
     pub cause: ParkCause,

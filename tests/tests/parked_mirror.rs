@@ -1,10 +1,12 @@
 //! Parked events are shown to the mirror: at least once, whoever dies, and nothing waits for it.
+#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 use std::{future::pending, sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    FailureLog, OrderedConsumer, ParkCause, ParkedEvent, ParkedPublisher, PublishError, RetryPolicy,
+    FailureLog, GateQuery, OrderedConsumer, ParkCause, ParkedEvent, ParkedPublisher, PublishError,
+    RetryPolicy,
     in_memory_broker::InMemoryParkedTopic,
     testing::{FaultyFailureLog, FaultyPublisher, LogFault, PublishFault},
 };
@@ -155,7 +157,35 @@ async fn without_a_mirror_an_operators_park_is_forgotten_at_the_next_look(log: A
     running.stop().await;
 }
 
+async fn what_had_parked_before_is_mirrored_when_an_operator_asks(log: Arc<dyn FailureLog>) {
+    const PARKED: usize = 250;
+    let world = World::with_partitions(1);
+    for number in 0..PARKED {
+        world.send_to(&format!("e{number}"), "parked");
+    }
+    world.send(&["a1"]);
+    let handler =
+        Scripted::new(|text, _| if text == "parked" { Act::Permanent } else { Act::Fail("not yet") });
+    let policy = RetryPolicy::fixed(Duration::from_secs(3_600)).immediate(0).jitter(0.0);
+    let consumer = |log| consumer(&handler, log).with_retry_policy(policy.clone());
+    let before = Running::start(consumer(Arc::clone(&log)), world.source());
+    eventually("all are parked", || before.stats().parked == PARKED as u64).await;
+    eventually("the other one waits", || before.stats().retry_scheduled == 1).await;
+    before.stop().await;
+    let mirror = InMemoryParkedTopic::new();
+    let after = Running::start(consumer(Arc::clone(&log)).with_parked_mirror(mirror.clone()), world.source());
+    let due = after.operator("ann").unwrap().mirror_all(&GateQuery::default(), "we have a mirror now").await;
+    assert_eq!(due.unwrap(), PARKED as u64, "and not what is only tried again");
+    until_mirrored(&log, PARKED).await;
+    let mut entities: Vec<_> = mirror.events().iter().map(|parked| parked.event.entity().clone()).collect();
+    entities.sort();
+    entities.dedup();
+    assert_eq!(entities.len(), PARKED);
+    after.stop().await;
+}
+
 on_both_logs! {
+    what_had_parked_before_is_mirrored_when_an_operator_asks,
     what_is_mirrored_says_why_it_parked,
     what_an_operator_parks_is_mirrored_too,
     without_a_mirror_an_operators_park_is_forgotten_at_the_next_look,

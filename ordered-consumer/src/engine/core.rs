@@ -18,7 +18,7 @@ use super::{
 };
 use crate::{
     ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, ParkedPublisher, RetryPolicy, StreamName,
-    Timeouts,
+    StreamsAdded, Timeouts,
     consumer::Shared,
     gate::ClaimToken,
     gate::Settings,
@@ -40,6 +40,7 @@ pub(crate) struct Core<H> {
     pub(crate) parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) streams: Arc<KnownStreams>,
     /// Writes for events of main streams.
     pub(crate) main: Batcher,
@@ -51,6 +52,7 @@ pub(crate) struct Core<H> {
     pub(crate) turns: Turns,
     pub(crate) due: Arc<Due>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     tokens: Tokens,
 }
 
@@ -66,6 +68,7 @@ pub(crate) struct Parts<H> {
     pub(crate) parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     pub(crate) telemetry: TelemetryOptions,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -83,6 +86,7 @@ impl<H> Core<H> {
             parked_mirror,
             telemetry,
             outage_policy,
+            streams_added,
             shared,
         } = parts;
         let telemetry = Arc::new(Telemetry::new(&name, telemetry));
@@ -114,6 +118,7 @@ impl<H> Core<H> {
             parked_mirror,
             telemetry,
             outage_policy,
+            streams_added,
             streams,
             main,
             retries,
@@ -122,6 +127,7 @@ impl<H> Core<H> {
             turns: Turns::default(),
             due: Arc::clone(&shared.due),
             stopped: Arc::clone(&shared.stopped),
+            waiting: Arc::clone(&shared.waiting),
             tokens: Tokens::new()?,
         })
     }

@@ -131,6 +131,8 @@ pub enum Action {
         /// Which of them; none: all of them.
         digest: Option<Digest>,
     },
+    /// Publish a parked head to the mirror, again if it has been.
+    Mirror,
     /// Write down why, and change nothing.
     Note,
 }

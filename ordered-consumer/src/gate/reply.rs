@@ -178,8 +178,8 @@ pub enum Reply {
 /// A line of the audit: who did what to which event, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume`, `void`, `note`, `ignore` or
-    /// `not mirrored`; to a
+    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume`, `void`, `mirror`, `note`,
+    /// `ignore` or `not mirrored`; to a
     /// stream, `replay` or `new stream`.
     pub action: &'static str,
     /// The event it was done to.
@@ -263,6 +263,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::VoidConflict { .. } => "void",
+            Self::Mirror => "mirror",
             Self::Note => "note",
         }
     }

@@ -113,7 +113,12 @@ impl Operator {
         self.operate(seen, Action::Note, text.as_ref()).await
     }
 
-    async fn operate(&self, seen: &GatedEntity, action: Action, why: &str) -> Result<(), OperatorError> {
+    pub(super) async fn operate(
+        &self,
+        seen: &GatedEntity,
+        action: Action,
+        why: &str,
+    ) -> Result<(), OperatorError> {
         let request = self.request(seen, action, why)?;
         let answers = self.ask(&[request]).await?;
         self.wake();

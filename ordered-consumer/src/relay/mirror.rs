@@ -46,26 +46,26 @@ impl Mirroring {
 }
 
 /// Publishes the head, and tells the log. Whatever goes wrong on the way, the gate falls due again.
-pub(super) async fn mirror<H: Handler>(
+async fn mirror<H: Handler>(
     core: &Core<H>,
     publisher: &dyn ParkedPublisher,
     taken: TakenParked,
     mut stopping: watch::Receiver<Stopping>,
 ) -> Ended {
-    let published = async {
-        let parked = read(core, &taken).await?;
-        let published = timeout(core.settings.redelivery_timeout, publisher.publish(&parked)).await;
-        let published = published.unwrap_or_else(|_| {
-            let late = "the mirror did not answer before the event fell due again";
-            Err(PublishError::Unavailable(late.into()))
-        });
-        Some((parked, published))
-    };
-    let published = tokio::select! {
-        published = published => published,
-        _ = stopping.wait_for(|stopping| *stopping == Stopping::Now) => None,
-    };
-    let Some((parked, published)) = published else { return Ended::Mirrored };
+    tokio::select! {
+        () = publish(core, publisher, taken) => {}
+        _ = stopping.wait_for(|stopping| *stopping == Stopping::Now) => {}
+    }
+    Ended::Mirrored
+}
+
+async fn publish<H: Handler>(core: &Core<H>, publisher: &dyn ParkedPublisher, taken: TakenParked) {
+    let Some(parked) = read(core, &taken).await else { return };
+    let published = timeout(core.settings.redelivery_timeout, publisher.publish(&parked)).await;
+    let published = published.unwrap_or_else(|_| {
+        let late = "the mirror did not answer before the event fell due again";
+        Err(PublishError::Unavailable(late.into()))
+    });
     let (event, tally) = (&parked.event, &core.stream(&taken.key.stream).tally);
     match published {
         Ok(()) => {
@@ -84,7 +84,6 @@ pub(super) async fn mirror<H: Handler>(
             tracing::warn!(consumer = %core.name, %event, error, "a parked event was not mirrored, which is tried again later");
         }
     }
-    Ended::Mirrored
 }
 
 /// The parked event; none when it cannot be read now, or is not there any more.

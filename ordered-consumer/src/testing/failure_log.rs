@@ -19,6 +19,7 @@ pub mod conflicts;
 pub mod decisions;
 pub mod guards;
 pub mod holding;
+pub mod layouts;
 pub mod limits;
 pub mod lists;
 pub mod mirror;

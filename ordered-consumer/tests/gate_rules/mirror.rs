@@ -2,7 +2,7 @@
 
 use ordered_consumer::{
     ParkCause,
-    gate::{Action, Input, Next, ParkedHead, Reply, Settings},
+    gate::{Action, Input, Next, OperatorRefusal, ParkedHead, Reply, Settings},
 };
 
 use crate::{
@@ -17,10 +17,8 @@ fn mirroring() -> Log {
 }
 
 fn take(log: &mut Log) -> Option<ParkedHead> {
-    match log.step(&Input::Take).reply {
-        Reply::TakenParked(head) => Some(head),
-        _ => None,
-    }
+    let Reply::TakenParked(head) = log.step(&Input::Take).reply else { return None };
+    Some(head)
 }
 
 fn tell(log: &mut Log, at: u128, version: u64) -> bool {
@@ -116,4 +114,23 @@ fn a_note_leaves_a_mirrored_head_mirrored_and_another_park_does_not() {
     assert_eq!(log.gate().due_at, None);
     assert!(log.operate(Action::Park).is_ok());
     assert!(log.gate().due_at.is_some(), "parked again, for another cause: it is mirrored again");
+}
+
+#[test]
+fn an_operator_makes_a_parked_head_due_for_the_mirror_and_changes_nothing_else() {
+    let mut log = mirroring();
+    assert_eq!(log.operate(Action::Mirror), Err(OperatorRefusal::NothingHeld));
+    log.fail(1, 1, RETRY);
+    assert_eq!(log.operate(Action::Mirror), Err(OperatorRefusal::NotParked));
+    log.claim(1, 1, 1);
+    log.operate(Action::Park).unwrap();
+    assert_eq!(log.operate(Action::Mirror), Err(OperatorRefusal::Running));
+    log.step(&Input::FailAgain { token: token(1), failure: failure(), next: RETRY });
+    let version = take(&mut log).unwrap().version;
+    assert!(tell(&mut log, 1, version));
+    let before = log.gate();
+    assert_eq!(log.operate(Action::Mirror), Ok(version));
+    assert_eq!(log.gate().due_at, Some(log.now));
+    assert!(take(&mut log).is_some() && tell(&mut log, 1, version));
+    assert_eq!(log.gate(), before);
 }

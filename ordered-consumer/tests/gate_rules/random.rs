@@ -39,7 +39,8 @@ fn an_arrival() -> impl Strategy<Value = Arrival> {
 }
 
 fn an_action() -> impl Strategy<Value = Action> {
-    let fixed = vec![Action::Retry, Action::Park, Action::Skip, Action::Pause, Action::Resume];
+    let fixed =
+        vec![Action::Retry, Action::Park, Action::Skip, Action::Pause, Action::Resume, Action::Mirror];
     prop_oneof![select(fixed), an_index().prop_map(|at| Action::DiscardThrough(index(at)))]
 }
 

@@ -116,6 +116,7 @@ impl Model {
             Op::Pause => Action::Pause,
             Op::Resume => Action::Resume,
             Op::Void => Action::VoidConflict { index: self.index(pending.through), digest: None },
+            Op::Mirror => Action::Mirror,
             Op::Note => Action::Note,
         };
         let index = (pending.head > 0).then(|| self.index(pending.head));

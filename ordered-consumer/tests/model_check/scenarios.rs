@@ -149,6 +149,9 @@ scenarios! {
     every_park_is_mirrored_beside_in_process_runs:
         Scope { mirror: true, mirror_faults: 1, operations: 1, actions: EVERY, give_backs: 1, attempts_max: 2, failures: 2, ..IN_PROCESS },
         wide: Scope { mirror: true, mirror_faults: 1, events: 3, operations: 2, actions: EVERY, give_backs: 1, attempts_max: 2, failures: 2, ..IN_PROCESS };
+    an_operator_who_mirrors_does_nothing_else:
+        Scope { attempts_max: 2, relays: 2, operations: 2, actions: &[Op::Mirror, Op::Park, Op::Skip, Op::Resume], ..MIRROR },
+        wide: Scope { events: 3, failures: 2, crashes: 1, attempts_max: 2, relays: 2, operations: 2, actions: &[Op::Mirror, Op::Park, Op::Skip, Op::Resume], ..MIRROR };
     every_conflict_is_mirrored:
         Scope { impostors: 2, operations: 1, actions: VOIDS, relays: 2, ..MIRROR },
         wide: Scope { events: 3, impostors: 2, operations: 2, actions: VOIDS, relays: 2, crashes: 1, ..MIRROR };

@@ -163,6 +163,7 @@ pub(crate) enum Op {
     DiscardBeyond,
     /// Gives up what is kept beside the head.
     Void,
+    Mirror,
     Note,
 }
 

@@ -38,10 +38,9 @@ async fn the_one(bench: &Bench) -> TakenParked {
 
 async fn mirrored(entity: &Entity<'_>, taken: &TakenParked) -> bool {
     let (index, version) = (taken.head.index, taken.head.version);
-    match entity.ask(Input::Mirrored { index, version, refused: None }).await.reply {
-        Reply::Mirrored { counts } => counts,
-        other => panic!("what is mirrored is answered by {other:?}"),
-    }
+    let reply = entity.ask(Input::Mirrored { index, version, refused: None }).await.reply;
+    let Reply::Mirrored { counts } = reply else { panic!("what is mirrored is answered by {reply:?}") };
+    counts
 }
 
 /// However an event came to be parked, the relay finds it, with what there is to say about it; nobody may run it.
@@ -201,4 +200,20 @@ pub async fn without_a_mirror_a_parked_gate_is_looked_at_once(bench: &Bench) {
     assert_eq!(due.next_due_in, None);
     let gate = entity.the_gate().await;
     assert_eq!((gate.state(), gate.due_at), (State::Parked, None));
+}
+
+/// It had parked before there was a mirror, or the mirror has lost it.
+pub async fn an_operator_has_a_parked_head_mirrored_again(bench: &Bench) {
+    let entity = bench.entity("e");
+    entity.fail_as(entity.event(1), PARK).await;
+    let before = entity.the_gate().await;
+    assert_eq!(before.due_at, None);
+    let bench = &mirroring(bench);
+    assert!(to_mirror(bench).await.is_empty(), "it had parked before");
+    let entity = &bench.entity("e");
+    entity.operated(Action::Mirror).await;
+    let taken = the_one(bench).await;
+    assert_eq!(taken.head.version, before.version, "nobody else is disturbed");
+    assert!(mirrored(entity, &taken).await);
+    assert_eq!(entity.the_gate().await, before);
 }
