@@ -34,6 +34,7 @@ pub struct KafkaSource {
     /// What is assigned and not released, by epoch.
     pub(crate) tags: HashMap<u64, Arc<Tag>>,
     pub(crate) close_timeout: Duration,
+    pub(crate) closed: bool,
     pub(crate) ended: bool,
 }
 
@@ -133,6 +134,11 @@ impl EventSource for KafkaSource {
                 if self.ended {
                     std::future::pending::<()>().await;
                 }
+                if !self.closed {
+                    self.ended = true;
+                    let why = "the thread that polls the broker has ended".to_owned();
+                    return Err(SourceError::Fatal { why, source: None });
+                }
                 self.ended = true;
                 return Ok(SourceMessage::Ended);
             };
@@ -193,6 +199,7 @@ impl EventSource for KafkaSource {
     async fn close(&mut self) -> Result<(), SourceError> {
         let (reply, closed) = oneshot::channel();
         self.tags.clear();
+        self.closed = true;
         self.tell(Command::Close(reply));
         match tokio::time::timeout(self.close_timeout, closed).await {
             // A thread that is gone has nothing left to tell.

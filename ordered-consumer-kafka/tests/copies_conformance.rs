@@ -9,7 +9,7 @@
 
 #[path = "publishing/mock.rs"]
 mod mock;
-#[path = "support/opened.rs"]
+#[path = "in_process/opened.rs"]
 mod opened;
 #[path = "publishing/publisher_parts.rs"]
 mod publisher_parts;

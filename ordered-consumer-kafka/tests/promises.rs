@@ -1,9 +1,10 @@
 //! Promises of the source that the conformance suite does not know of, on a broker in this process.
 
-mod support;
+mod in_process;
 
 use std::{net::TcpListener, time::Duration};
 
+use in_process::{Broker, publish};
 use ordered_consumer::{
     Assignment, Delivery, EventSource, Index, Lease, Settlement, SourceError, SourceMessage,
 };
@@ -13,7 +14,6 @@ use rdkafka::{
     consumer::{BaseConsumer, CommitMode, Consumer},
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
-use support::{Broker, publish};
 use tokio::time::timeout;
 
 /// How long what must come is waited for.

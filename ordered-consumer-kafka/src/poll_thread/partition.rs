@@ -56,6 +56,10 @@ pub(crate) struct Partition {
     pub(crate) reply: Option<oneshot::Sender<Confirmed>>,
     pub(crate) asked_at: Instant,
     pub(crate) paused: bool,
+    /// The engine has let go of it.
+    pub(crate) released: bool,
+    /// No proof extends the lease any more.
+    pub(crate) lease_over: bool,
     /// It is being taken away: nothing is read, and what is settled is still committed.
     pub(crate) revoked: bool,
     pub(crate) tracker: OffsetTracker,
@@ -99,6 +103,8 @@ impl Partition {
             reply: None,
             asked_at: Instant::now(),
             paused: false,
+            released: false,
+            lease_over: false,
             revoked: false,
             tracker: OffsetTracker::new(0, &CompletedOffsets::default()),
             next: 0,
@@ -123,6 +129,11 @@ impl Partition {
         self.tag.gone.store(true, Ordering::Release);
         self.revoked = true;
         self.answer(Ok(None));
+    }
+
+    pub(crate) fn end_lease(&mut self) {
+        self.lease_over = true;
+        self.lease.end();
     }
 
     pub(crate) fn answer(&mut self, confirmed: Confirmed) {
