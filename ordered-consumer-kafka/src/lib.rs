@@ -1,5 +1,34 @@
 //! The Apache Kafka adapter of [`ordered-consumer`](https://docs.rs/ordered-consumer).
 //!
-//! This crate is reserved and empty in this version: the core, its stores and the in-memory adapter come first. It
-//! will hold `KafkaSource` (an owned stream per topic-partition, taken over behind the fence that the core's failure
-//! log keeps) and `KafkaPublisher` (the retry topic). It will know Kafka, and nothing of SQL.
+//! * [`KafkaConfig`]: brokers, group, and any property of librdkafka.
+//! * [`RecordMapping`]: what makes an [`Event`](ordered_consumer::Event) of a record, also in a consume loop of your own.
+//! * [`headers`]: what a copy in the retry topic carries.
+//!
+//! It knows Kafka, and nothing of SQL. The client is [`rdkafka`], which is re-exported, because its types are in this
+//! crate's interface.
+
+mod cloud_events;
+mod config;
+mod config_error;
+mod config_rules;
+mod decode;
+mod entity_spread;
+pub mod headers;
+mod record;
+mod record_error;
+mod record_mapping;
+
+#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
+mod commit_metadata;
+#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
+mod completed_offsets;
+#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
+mod offset_tracker;
+
+pub use config::{KafkaConfig, StartAt};
+pub use config_error::ConfigError;
+pub use decode::{DecodeError, DecodedCopy, decode_copy};
+pub use rdkafka;
+pub use record::Record;
+pub use record_error::RecordError;
+pub use record_mapping::{EntityKey, KEYLESS_PREFIX, Keyless, RecordMapping, stream_name};
