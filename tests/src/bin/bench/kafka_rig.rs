@@ -130,6 +130,8 @@ pub(crate) fn bare(topic: &Topic<'_>) -> anyhow::Result<StreamConsumer> {
     for (name, value) in SETTINGS {
         config.set(name, value);
     }
+    // It starts a task that wakes it.
+    let _entered = topic.runtime.enter();
     let consumer: StreamConsumer = config.create()?;
     consumer.subscribe(&[&topic.name])?;
     Ok(consumer)
