@@ -1,7 +1,6 @@
 //! What the examples share with the tests that run them.
 
-#[cfg(feature = "kafka")]
-pub mod kafka_orders;
+//pub mod kafka_orders;
 pub mod observe_only;
 pub mod operate;
 #[cfg(feature = "kafka")]
