@@ -44,6 +44,7 @@ pub enum StartAt {
 /// | `message.timeout.ms` | 20,000 |
 /// | `linger.ms` | 1 |
 /// | `queue.buffering.max.kbytes` | 65,536 |
+/// | `allow.auto.create.topics` | `false` |
 /// | `client.id` | `ordered-consumer` |
 ///
 /// ```
@@ -66,6 +67,7 @@ pub struct KafkaConfig {
 
 const SERVERS: &str = "bootstrap.servers";
 const GROUP: &str = "group.id";
+const STRATEGY: &str = "partition.assignment.strategy";
 
 impl KafkaConfig {
     /// Brokers to begin with, `host:port` with commas between, and the consumer group.
@@ -169,6 +171,12 @@ impl KafkaConfig {
         let start = self.start_at().map(|_| ());
         let mut client = self.client(&self.consumer, config_rules::is_producer_only, CONSUMER_DEFAULTS)?;
         start?;
+        // With the new protocol it is the broker that assigns, and the client refuses to be told how.
+        if self.consumer_property(STRATEGY).is_none()
+            && self.consumer_property("group.protocol") != Some("consumer")
+        {
+            client.set(STRATEGY, "cooperative-sticky");
+        }
         client.set("auto.offset.reset", "error");
         self.checked(client)
     }
@@ -194,7 +202,7 @@ impl KafkaConfig {
     /// As [`consumer_config`](Self::consumer_config).
     pub fn admin_config(&self) -> Result<ClientConfig, ConfigError> {
         let neither = |key: &str| config_rules::is_consumer_only(key) || config_rules::is_producer_only(key);
-        let client = self.client(&BTreeMap::new(), neither, &[])?;
+        let client = self.client(&BTreeMap::new(), neither, &[NO_TOPICS])?;
         self.checked(client)
     }
 
@@ -267,15 +275,18 @@ impl KafkaConfig {
     }
 }
 
+/// A topic that comes to be by being asked for has whatever number of partitions the broker gives by default.
+const NO_TOPICS: (&str, &str) = ("allow.auto.create.topics", "false");
+
 const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("client.id", "ordered-consumer"),
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
-    ("partition.assignment.strategy", "cooperative-sticky"),
 ];
 
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
+    NO_TOPICS,
     ("client.id", "ordered-consumer"),
     ("enable.idempotence", "true"),
     ("acks", "all"),

@@ -7,6 +7,8 @@
 //! It knows Kafka, and nothing of SQL. The client is [`rdkafka`], which is re-exported, because its types are in this
 //! crate's interface.
 
+mod admin;
+mod client_log;
 mod cloud_events;
 mod config;
 mod config_error;
@@ -14,9 +16,13 @@ mod config_rules;
 mod decode;
 mod entity_spread;
 pub mod headers;
+mod kafka_publisher;
+mod producer;
 mod record;
 mod record_error;
 mod record_mapping;
+mod send_error;
+mod topic_sizes;
 
 #[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
 mod commit_metadata;
@@ -28,6 +34,7 @@ mod offset_tracker;
 pub use config::{KafkaConfig, StartAt};
 pub use config_error::ConfigError;
 pub use decode::{DecodeError, DecodedCopy, decode_copy};
+pub use kafka_publisher::KafkaPublisher;
 pub use rdkafka;
 pub use record::Record;
 pub use record_error::RecordError;

@@ -15,9 +15,8 @@ fn record_in(
     value: Option<&[u8]>,
     headers: &[(&str, Option<&[u8]>)],
 ) -> OwnedMessage {
-    let insert = |all: OwnedHeaders, (key, value): &(&str, Option<&[u8]>)| {
-        all.insert(Header { key, value: *value })
-    };
+    let insert =
+        |all: OwnedHeaders, (key, value): &(&str, Option<&[u8]>)| all.insert(Header { key, value: *value });
     let headers = headers.iter().fold(OwnedHeaders::new(), insert);
     let time = Timestamp::CreateTime(1_700_000_000_123);
     let (key, value) = (key.map(<[u8]>::to_vec), value.map(<[u8]>::to_vec));
