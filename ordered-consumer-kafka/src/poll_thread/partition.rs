@@ -1,0 +1,124 @@
+//! A partition that is assigned.
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, AtomicU64, Ordering},
+    },
+    time::Instant,
+};
+
+use ordered_consumer::{Assignment, Lease, StreamName};
+use rdkafka::consumer::base_consumer::PartitionQueue;
+use tokio::sync::oneshot;
+
+use crate::{
+    simple_tracker::SimpleTracker,
+    source_context::{Place, SourceContext},
+    source_link::{Confirmed, Tag},
+};
+
+/// How far a partition's beginning is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Phase {
+    /// Nobody has asked for it yet.
+    Unconfirmed,
+    /// To be looked up, not before this time.
+    Asked { not_before: Instant },
+    /// The broker is being asked for its committed offset.
+    LookingUp,
+    /// The offset is to be committed, not before this time, which confirms the assignment.
+    Found { not_before: Instant },
+    /// It is part of the commit that is under way.
+    Committing,
+    /// The assignment is confirmed, and the client is to be told where to read, since this time.
+    Seeking { since: Instant },
+    /// Events are read.
+    Reading,
+    /// What is at the next offset cannot be handed over.
+    Stopped,
+}
+
+/// See the module.
+pub(crate) struct Partition {
+    pub(crate) tag: Arc<Tag>,
+    pub(crate) place: Place,
+    pub(crate) is_retry: bool,
+    pub(crate) queue: PartitionQueue<SourceContext>,
+    pub(crate) lease: Lease,
+    pub(crate) phase: Phase,
+    pub(crate) beginning: u64,
+    pub(crate) reply: Option<oneshot::Sender<Confirmed>>,
+    pub(crate) paused: bool,
+    /// It is being taken away: nothing is read, and what is settled is still committed.
+    pub(crate) revoked: bool,
+    pub(crate) tracker: SimpleTracker,
+    /// The next offset to come, or one before it.
+    pub(crate) next: i64,
+    /// The tracker's revision that the broker has.
+    pub(crate) committed_revision: u64,
+    pub(crate) committed: Option<i64>,
+    /// It was part of a commit that was refused, and is committed alone the next time.
+    pub(crate) alone: bool,
+    /// When the last commit that was accepted was sent.
+    pub(crate) proven_at: Option<Instant>,
+    /// The queue has said that the partition ends here, and nothing came since.
+    pub(crate) at_end: bool,
+}
+
+impl Partition {
+    pub(crate) fn new(
+        epoch: u64,
+        place: Place,
+        stream: StreamName,
+        is_retry: bool,
+        queue: PartitionQueue<SourceContext>,
+    ) -> Self {
+        let lease = Lease::new(std::time::Duration::ZERO);
+        Self {
+            tag: Arc::new(Tag {
+                assignment: Assignment { stream, epoch },
+                gone: AtomicBool::new(false),
+                beginning: AtomicU64::new(0),
+            }),
+            place,
+            is_retry,
+            queue,
+            lease,
+            // Copies need no takeover: whoever has one asks for a claim.
+            phase: if is_retry { Phase::Asked { not_before: Instant::now() } } else { Phase::Unconfirmed },
+            beginning: 0,
+            reply: None,
+            paused: false,
+            revoked: false,
+            tracker: SimpleTracker::new(0),
+            next: 0,
+            committed_revision: 0,
+            committed: None,
+            alone: false,
+            proven_at: None,
+            at_end: false,
+        }
+    }
+
+    pub(crate) fn epoch(&self) -> u64 {
+        self.tag.assignment.epoch
+    }
+
+    pub(crate) fn is_begun(&self) -> bool {
+        matches!(self.phase, Phase::Reading | Phase::Stopped)
+    }
+
+    pub(crate) fn go(&mut self) {
+        self.tag.gone.store(true, Ordering::Release);
+        self.revoked = true;
+        self.answer(Ok(None));
+    }
+
+    pub(crate) fn answer(&mut self, confirmed: Confirmed) {
+        if let Some(reply) = self.reply.take() {
+            // Whoever asked may have stopped waiting.
+            drop(reply.send(confirmed));
+        }
+    }
+}
