@@ -1,6 +1,7 @@
 //! What the examples share with the tests that run them.
 
-//pub mod kafka_orders;
+#[cfg(feature = "kafka")]
+pub mod kafka_orders;
 pub mod observe_only;
 pub mod operate;
 #[cfg(feature = "kafka")]

@@ -1,7 +1,7 @@
 //! The loop.
 
 use std::{
-    collections::{BTreeSet, HashMap},
+    collections::HashMap,
     process::ExitCode,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -10,7 +10,7 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use ordered_consumer::{
-    Event, FailureLog, Handler, HandlerError, OrderedConsumer, ProcessError, RetryPolicy, StreamGuard,
+    Event, Handler, HandlerError, OrderedConsumer, ProcessError, RetryPolicy, StreamGuard,
     TakeOverOptions, display_safe,
 };
 use ordered_consumer_kafka::{RecordMapping, stream_name};

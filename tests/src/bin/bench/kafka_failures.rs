@@ -160,7 +160,8 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, sizes: &KafkaSizes) -> 
     let live_topic = if shared.waits { Some(Topic::create(runtime, "failures-live")?) } else { None };
     let ours = Ours::new(runtime, Limits::default())?;
     let consumer = ours.consumer(Charge(Arc::clone(&shared)))?;
-    let source = ours.source(topic, live_topic.as_ref())?;
+    let topics: Vec<&Topic<'_>> = std::iter::once(topic).chain(&live_topic).collect();
+    let source = ours.source(&topics, None)?;
     let (sizes, with) = (sizes.clone(), Arc::clone(&shared));
     let live_name = live_topic.as_ref().map(|topic| topic.name.clone());
     let resident = kafka_rig::in_time(runtime, async move {

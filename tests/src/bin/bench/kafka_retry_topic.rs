@@ -82,7 +82,7 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, events: usize) -> anyho
     if let Some(retry) = &retry {
         consumer = consumer.with_publisher(ours.publisher(retry)?);
     }
-    let source = ours.source(topic, retry.as_ref())?;
+    let source = ours.source(&[topic], retry.as_ref())?;
     let done = Arc::clone(&meter);
     let spent = kafka_rig::in_time(runtime, async move {
         let mut spent = 0.0;

@@ -3,7 +3,8 @@
 use std::{sync::Arc, time::Duration};
 
 use anyhow::Context as _;
-use ordered_consumer::{ConsumerName, Event, Handler, Limits, OrderedConsumer, SqliteFailureLog};
+use ordered_consumer::{Event, Handler, Limits, OrderedConsumer, SqliteFailureLog};
+use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher, KafkaSource};
 use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewTopic, TopicReplication},
@@ -15,9 +16,6 @@ use rdkafka::{
 use tokio::runtime::Runtime;
 
 use crate::meter::Meter;
-
-type KafkaSource = ordered_consumer::in_memory_broker::InMemorySource;
-type KafkaPublisher = ordered_consumer::in_memory_broker::InMemoryPublisher;
 
 /// Partitions of every topic.
 pub(crate) const PARTITIONS: i32 = 12;
@@ -157,11 +155,6 @@ impl<'a> Ours<'a> {
         Ok(self.runtime.block_on(SqliteFailureLog::open(file))?)
     }
 
-    /// Its name, as in its failure log.
-    pub(crate) fn consumer_name(&self) -> anyhow::Result<ConsumerName> {
-        Ok(ConsumerName::new(&self.group)?)
-    }
-
     pub(crate) fn consumer<H: Handler>(&self, handler: H) -> anyhow::Result<OrderedConsumer<H>> {
         let consumer = OrderedConsumer::new(&self.group, handler, self.failures()?);
         Ok(consumer.with_limits(self.limits.clone()))
@@ -174,21 +167,35 @@ impl<'a> Ours<'a> {
         handler: H,
         meter: &Arc<Meter>,
     ) -> anyhow::Result<()> {
-        let (consumer, source) = (self.consumer(handler)?, self.source(topic, None)?);
+        let (consumer, source) = (self.consumer(handler)?, self.source(&[topic], None)?);
         let meter = Arc::clone(meter);
         in_time(self.runtime, async move { Ok(consumer.run_until(source, meter.done()).await?) })
     }
 
     /// With a retry topic, if one is named.
-    pub(crate) fn source(&self, topic: &Topic<'_>, retry: Option<&Topic<'_>>) -> anyhow::Result<KafkaSource> {
-        let _ = (topic, retry, SETTINGS);
-        anyhow::bail!("to be written")
+    pub(crate) fn source(
+        &self,
+        topics: &[&Topic<'_>],
+        retry: Option<&Topic<'_>>,
+    ) -> anyhow::Result<KafkaSource> {
+        let _entered = self.runtime.enter();
+        let mut source = KafkaSource::builder(self.config()?.consumer_config()?, topics.iter().map(|topic| &topic.name));
+        if let Some(retry) = retry {
+            source = source.retry_topic(&retry.name);
+        }
+        Ok(source.subscribe()?)
     }
 
     /// Where released events go.
     pub(crate) fn publisher(&self, retry: &Topic<'_>) -> anyhow::Result<KafkaPublisher> {
-        let _ = retry;
-        anyhow::bail!("to be written")
+        let _entered = self.runtime.enter();
+        Ok(KafkaPublisher::new(&self.config()?, &retry.name)?)
+    }
+
+    fn config(&self) -> anyhow::Result<KafkaConfig> {
+        let servers = servers().context("KAFKA_BOOTSTRAP_SERVERS names no broker")?;
+        let config = KafkaConfig::new(servers, &self.group);
+        Ok(SETTINGS.iter().fold(config, |config, (name, value)| config.set_for_consumer(*name, *value)))
     }
 }
 
