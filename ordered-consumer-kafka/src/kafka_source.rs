@@ -11,11 +11,10 @@ use async_trait::async_trait;
 use ordered_consumer::{
     Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
 };
-use rdkafka::ClientConfig;
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
 use crate::{
-    KafkaSourceBuilder,
+    KafkaConfig, KafkaSourceBuilder,
     source_link::{Command, Link, Load, Said, Tag},
 };
 
@@ -45,7 +44,7 @@ impl KafkaSource {
     /// [`SourceError::Fatal`] when the configuration is refused. A broker that cannot be reached is no error here: the source
     /// goes on trying.
     pub fn subscribe<T: AsRef<str>>(
-        config: impl Into<ClientConfig>,
+        config: KafkaConfig,
         topics: impl IntoIterator<Item = T>,
     ) -> Result<Self, SourceError> {
         Self::builder(config, topics).subscribe()
@@ -53,10 +52,10 @@ impl KafkaSource {
 
     /// The same with options.
     pub fn builder<T: AsRef<str>>(
-        config: impl Into<ClientConfig>,
+        config: KafkaConfig,
         topics: impl IntoIterator<Item = T>,
     ) -> KafkaSourceBuilder {
-        KafkaSourceBuilder::new(config.into(), topics)
+        KafkaSourceBuilder::new(config, topics)
     }
 
     /// A thread that is gone has said why, or is being closed.

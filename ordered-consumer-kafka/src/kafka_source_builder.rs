@@ -7,33 +7,33 @@ use std::{
 };
 
 use ordered_consumer::SourceError;
-use rdkafka::ClientConfig;
 use tokio::sync::mpsc::unbounded_channel;
 
 use crate::{
-    KafkaSource,
-    plain_records::PlainRecords,
+    ConfigError, KafkaConfig, KafkaSource, RecordMapping,
     poll_thread::PollThread,
-    record_reader::RecordReader,
     source_link::{Link, Load},
-    source_options::{Begin, SourceOptions},
+    source_options::SourceOptions,
 };
 
 /// Options of a [`KafkaSource`]. See [`KafkaSource::builder`].
 #[must_use]
 pub struct KafkaSourceBuilder {
-    config: ClientConfig,
+    config: KafkaConfig,
     topics: Vec<String>,
     retry_topic: Option<String>,
     release_timeout: Duration,
     commit_interval: Duration,
     close_timeout: Duration,
     buffer: Load,
-    records: Box<dyn RecordReader>,
+    skips_removed: bool,
+    waits_for_topics: bool,
+    missing_topic_grace: Duration,
+    records: RecordMapping,
 }
 
 impl KafkaSourceBuilder {
-    pub(crate) fn new<T: AsRef<str>>(config: ClientConfig, topics: impl IntoIterator<Item = T>) -> Self {
+    pub(crate) fn new<T: AsRef<str>>(config: KafkaConfig, topics: impl IntoIterator<Item = T>) -> Self {
         Self {
             config,
             topics: topics.into_iter().map(|topic| topic.as_ref().to_owned()).collect(),
@@ -42,7 +42,10 @@ impl KafkaSourceBuilder {
             commit_interval: Duration::from_secs(1),
             close_timeout: Duration::from_secs(30),
             buffer: Load { events: 4_096, bytes: 32 << 20 },
-            records: Box::new(PlainRecords),
+            skips_removed: false,
+            waits_for_topics: false,
+            missing_topic_grace: Duration::from_secs(10),
+            records: RecordMapping::default(),
         }
     }
 
@@ -80,6 +83,32 @@ impl KafkaSourceBuilder {
         self
     }
 
+    /// Where a topic's retention has removed events that were not read: goes on with the earliest one left, and logs how
+    /// many are gone. Unless set, the stream stops there and waits for an operator.
+    pub fn skip_removed(mut self) -> Self {
+        self.skips_removed = true;
+        self
+    }
+
+    /// Waits for topics that are not there. Unless set, a topic that is missing at the beginning is a
+    /// [`SourceError::Fatal`] once it has been missing for [this long](Self::missing_topic_grace).
+    pub fn wait_for_topics(mut self) -> Self {
+        self.waits_for_topics = true;
+        self
+    }
+
+    /// How long a topic may be unknown to the broker at the beginning, as while it is being created; 10 s unless set.
+    pub fn missing_topic_grace(mut self, grace: Duration) -> Self {
+        self.missing_topic_grace = grace;
+        self
+    }
+
+    /// What makes events of records: entities are the record keys unless set.
+    pub fn records(mut self, records: RecordMapping) -> Self {
+        self.records = records;
+        self
+    }
+
     /// Joins the group and begins.
     ///
     /// # Errors
@@ -89,15 +118,23 @@ impl KafkaSourceBuilder {
         if self.topics.is_empty() {
             return Err(fatal("no topic is named".to_owned()));
         }
-        let Some(group) = self.config.get("group.id").map(str::to_owned) else {
-            return Err(fatal("the configuration names no group: set `group.id`".to_owned()));
+        let refused = |error: ConfigError| SourceError::Fatal {
+            why: "the configuration cannot be used".to_owned(),
+            source: Some(Box::new(error)),
         };
-        let mut config = self.config;
-        let begin = Begin::from_config(&config)?;
+        if self.config.group().is_empty() {
+            return Err(fatal("the configuration names no consumer group: set `group.id`".to_owned()));
+        }
+        let mut config = self.config.consumer_config().map_err(refused)?;
         SourceOptions::impose(&mut config);
-        let options = SourceOptions::new(&config, begin, self.topics, self.retry_topic, group)
+        let start_at = self.config.start_at().map_err(refused)?;
+        let group = self.config.group().to_owned();
+        let mut options = SourceOptions::new(&config, start_at, self.topics, self.retry_topic, group)
             .with_times(self.release_timeout, self.commit_interval, self.close_timeout)
             .with_buffer(self.buffer);
+        options.skips_removed = self.skips_removed;
+        options.waits_for_topics = self.waits_for_topics;
+        options.missing_topic_grace = self.missing_topic_grace;
         let describes = options.describe();
         let (commands, commanded) = mpsc::channel();
         let (say, said) = unbounded_channel();

@@ -1,5 +1,8 @@
 //! The Apache Kafka adapter of [`ordered-consumer`](https://docs.rs/ordered-consumer).
 //!
+//! * [`KafkaSource`]: a member of a consumer group whose partitions are owned streams, taken over behind the fence that
+//!   the core's failure log keeps.
+//! * [`KafkaPublisher`]: the retry topic, through which released events come back to any member of the group.
 //! * [`KafkaConfig`]: brokers, group, and any property of librdkafka.
 //! * [`RecordMapping`]: what makes an [`Event`](ordered_consumer::Event) of a record, also in a consume loop of your own.
 //! * [`headers`]: what a copy in the retry topic carries.
@@ -10,35 +13,29 @@
 mod admin;
 mod client_log;
 mod cloud_events;
+mod commit_metadata;
+mod completed_offsets;
 mod config;
 mod config_error;
 mod config_rules;
 mod decode;
 mod entity_spread;
+mod error_chain;
 pub mod headers;
 mod kafka_publisher;
 mod kafka_source;
 mod kafka_source_builder;
-mod plain_records;
+mod offset_tracker;
 mod poll_thread;
-mod record_reader;
-mod simple_tracker;
-mod source_context;
-mod source_link;
-mod source_options;
 mod producer;
 mod record;
 mod record_error;
 mod record_mapping;
 mod send_error;
+mod source_context;
+mod source_link;
+mod source_options;
 mod topic_sizes;
-
-#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
-mod commit_metadata;
-#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
-mod completed_offsets;
-#[cfg_attr(not(test), expect(dead_code, reason = "the source that uses it comes next"))]
-mod offset_tracker;
 
 pub use config::{KafkaConfig, StartAt};
 pub use config_error::ConfigError;

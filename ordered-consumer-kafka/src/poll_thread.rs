@@ -10,8 +10,10 @@ mod committer;
 mod confirm;
 mod look_up;
 mod partition;
+mod range;
 mod read;
 mod rebalance;
+mod trouble;
 
 use std::{
     collections::{BTreeMap, HashMap},
@@ -32,7 +34,7 @@ pub(crate) use look_up::Looked;
 use {commit::InFlight, committer::Committer, partition::Partition, rebalance::Revocation};
 
 use crate::{
-    record_reader::RecordReader,
+    KafkaConfig, RecordMapping,
     source_context::{FromClient, Place, SourceContext},
     source_link::{Command, Link, Said},
     source_options::SourceOptions,
@@ -50,7 +52,7 @@ const SERVED_MAX: usize = 64;
 pub(crate) struct PollThread {
     client: Arc<Client>,
     options: SourceOptions,
-    records: Box<dyn RecordReader>,
+    records: RecordMapping,
     commands: mpsc::Receiver<Command>,
     /// For look-ups, which answer as if the engine had said it.
     tell: mpsc::Sender<Command>,
@@ -58,13 +60,21 @@ pub(crate) struct PollThread {
     link: Arc<Link>,
     partitions: BTreeMap<u64, Partition>,
     places: HashMap<Place, u64>,
-    next_epoch: u64,
     revocation: Option<Revocation>,
     in_flight: Option<InFlight>,
     committer: Option<Committer>,
     commit_at: Instant,
+    /// After a refusal.
+    commit_not_before: Instant,
     commit_now: bool,
     looking: bool,
+    check_topics_at: Option<Instant>,
+    warned: HashMap<&'static str, Instant>,
+    /// Something was assigned once, so that the topics were there.
+    was_assigned: bool,
+    /// A reason to stop was said.
+    failed: bool,
+    is_silent: bool,
     copies_paused: bool,
     /// Receipts of copies: their partition's epoch, and their offset.
     copies: HashMap<u64, (u64, i64)>,
@@ -77,14 +87,14 @@ impl PollThread {
     pub(crate) fn start(
         config: &ClientConfig,
         options: SourceOptions,
-        records: Box<dyn RecordReader>,
+        records: RecordMapping,
         (tell, commands): (mpsc::Sender<Command>, mpsc::Receiver<Command>),
         say: UnboundedSender<Said>,
         link: Arc<Link>,
     ) -> Result<(), SourceError> {
         let refused = |source: KafkaError| SourceError::Fatal {
             why: "the broker's client refuses the configuration".to_owned(),
-            source: Some(Box::new(source)),
+            source: Some(Box::new(KafkaConfig::client_error(&source))),
         };
         let context = SourceContext::default();
         let mut client: Client = config.create_with_context(context).map_err(refused)?;
@@ -108,13 +118,18 @@ impl PollThread {
             link,
             partitions: BTreeMap::new(),
             places: HashMap::new(),
-            next_epoch: 1,
             revocation: None,
             in_flight: None,
             committer: Some(committer),
             commit_at: now,
+            commit_not_before: now,
             commit_now: false,
             looking: false,
+            check_topics_at: None,
+            warned: HashMap::new(),
+            was_assigned: false,
+            failed: false,
+            is_silent: false,
             copies_paused: false,
             copies: HashMap::new(),
             next_receipt: 1,
@@ -126,12 +141,8 @@ impl PollThread {
 
     fn run(mut self) {
         self.link.runs_on(thread::current());
-        let topics = self.options.topics.iter().chain(&self.options.retry_topic);
-        let topics: Vec<&str> = topics.map(String::as_str).collect();
-        if let Err(source) = self.client.subscribe(&topics) {
-            let why = format!("the topics {} cannot be subscribed to", topics.join(", "));
-            self.say(Said::Failed(SourceError::Fatal { why, source: Some(Box::new(source)) }));
-        }
+        self.link.asks(false);
+        self.subscribe();
         while !self.say.is_closed() && !self.has_closed() {
             if !self.turn() {
                 thread::park_timeout(SLEEP_MAX);
@@ -151,6 +162,9 @@ impl PollThread {
         let now = Instant::now();
         self.go_on_with_revocation(now);
         self.go_on_with_confirmations(now);
+        self.ask_for_ranges(now);
+        self.check_topics(now);
+        self.mind_silence();
         self.commit_what_is_due(now);
         busy | self.read()
     }

@@ -99,7 +99,9 @@ impl ClientContext for SourceContext {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        if let Some(code) = error.rdkafka_error_code() {
+        // These are of one partition, and come out of its queue.
+        let of_partition = [RDKafkaErrorCode::PartitionEOF, RDKafkaErrorCode::AutoOffsetReset];
+        if let Some(code) = error.rdkafka_error_code().filter(|code| !of_partition.contains(code)) {
             self.put(FromClient::Failed { code, why: reason.to_owned() });
         }
     }

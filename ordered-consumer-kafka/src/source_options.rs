@@ -2,34 +2,9 @@
 
 use std::time::Duration;
 
-use ordered_consumer::SourceError;
 use rdkafka::ClientConfig;
 
-use crate::source_link::Load;
-
-/// Where a partition without a committed offset begins.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Begin {
-    Earliest,
-    Latest,
-    /// It does not: that is an error.
-    Nowhere,
-}
-
-impl Begin {
-    /// Earliest unless configured: whoever consumes in order wants what is there.
-    pub(crate) fn from_config(config: &ClientConfig) -> Result<Self, SourceError> {
-        match config.get("auto.offset.reset").unwrap_or("earliest") {
-            "earliest" | "smallest" | "beginning" => Ok(Self::Earliest),
-            "latest" | "largest" | "end" => Ok(Self::Latest),
-            "error" | "none" => Ok(Self::Nowhere),
-            other => Err(SourceError::Fatal {
-                why: format!("`auto.offset.reset` is `{other}`, and may be earliest, latest or none"),
-                source: None,
-            }),
-        }
-    }
-}
+use crate::{StartAt, source_link::Load};
 
 /// See the module.
 #[derive(Clone, Debug)]
@@ -37,7 +12,7 @@ pub(crate) struct SourceOptions {
     pub(crate) topics: Vec<String>,
     pub(crate) retry_topic: Option<String>,
     pub(crate) group: String,
-    pub(crate) begin: Begin,
+    pub(crate) start_at: StartAt,
     pub(crate) release_timeout: Duration,
     pub(crate) commit_interval: Duration,
     pub(crate) close_timeout: Duration,
@@ -45,6 +20,11 @@ pub(crate) struct SourceOptions {
     /// How long a proof of membership counts, from when it was asked for.
     pub(crate) lease: Duration,
     pub(crate) poll_interval_max: Duration,
+    /// Goes on with the earliest event left where the topic's retention has removed some that were not read.
+    pub(crate) skips_removed: bool,
+    pub(crate) waits_for_topics: bool,
+    /// A topic may be unknown for so long, as while it is being created.
+    pub(crate) missing_topic_grace: Duration,
     /// How long the broker is waited for.
     pub(crate) request_timeout: Duration,
 }
@@ -56,7 +36,7 @@ fn millis(config: &ClientConfig, name: &str, otherwise: u64) -> Duration {
 impl SourceOptions {
     pub(crate) fn new(
         config: &ClientConfig,
-        begin: Begin,
+        start_at: StartAt,
         topics: Vec<String>,
         retry_topic: Option<String>,
         group: String,
@@ -70,13 +50,16 @@ impl SourceOptions {
             topics,
             retry_topic,
             group,
-            begin,
+            start_at,
             release_timeout: Duration::from_secs(45),
             commit_interval: Duration::from_secs(1),
             close_timeout: Duration::from_secs(30),
             buffer: Load::default(),
             lease,
             poll_interval_max: millis(config, "max.poll.interval.ms", 300_000),
+            skips_removed: false,
+            waits_for_topics: false,
+            missing_topic_grace: Duration::from_secs(10),
             request_timeout: Duration::from_secs(10),
         }
     }
@@ -94,22 +77,20 @@ impl SourceOptions {
         self
     }
 
-    /// Settings that the source depends on.
+    /// Settings that the source depends on, beside those that every consumer of this crate has.
     pub(crate) fn impose(config: &mut ClientConfig) {
-        config.set("enable.auto.commit", "false");
-        config.set("enable.auto.offset.store", "false");
-        config.set("enable.partition.eof", "true");
-        // The client never jumps by itself: an offset that is not there is for an operator to decide about.
-        config.set("auto.offset.reset", "error");
-        // A rebalance then takes away only what goes to somebody else.
-        if config.get("partition.assignment.strategy").is_none()
-            && config.get("group.protocol") != Some("consumer")
-        {
-            config.set("partition.assignment.strategy", "cooperative-sticky");
-        }
+        // They tell where partitions end, past records that nobody is given.
         if config.get("statistics.interval.ms").is_none() {
             config.set("statistics.interval.ms", "5000");
         }
+    }
+
+    pub(crate) fn all_topics(&self) -> impl Iterator<Item = &str> {
+        self.topics.iter().chain(&self.retry_topic).map(String::as_str)
+    }
+
+    pub(crate) fn topic_list(&self) -> String {
+        self.all_topics().collect::<Vec<_>>().join(", ")
     }
 
     pub(crate) fn describe(&self) -> String {

@@ -4,12 +4,12 @@ mod support;
 
 use std::{sync::Arc, time::Instant};
 
-use ordered_consumer::testing::source::{Rule, any_rules, owned_rules, sessions_rules};
+use ordered_consumer::testing::source::{Rule, any_rules, copies_rules, owned_rules, sessions_rules};
 use support::Fixture;
 use tokio::sync::Semaphore;
 
 /// Rules mostly wait for rebalances, so that many of them run at the same time.
-const AT_ONCE: usize = 12;
+const AT_ONCE: usize = 24;
 
 async fn holds(strategy: &'static str, rules: Vec<Rule>) {
     let permits = Arc::new(Semaphore::new(AT_ONCE));
@@ -38,7 +38,7 @@ async fn holds(strategy: &'static str, rules: Vec<Rule>) {
 }
 
 fn rules() -> Vec<Rule> {
-    any_rules().into_iter().chain(owned_rules()).chain(sessions_rules()).collect()
+    any_rules().into_iter().chain(owned_rules()).chain(copies_rules()).chain(sessions_rules()).collect()
 }
 
 #[tokio::test(flavor = "multi_thread")]

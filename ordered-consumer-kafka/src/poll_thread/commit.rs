@@ -5,6 +5,8 @@ use std::time::Instant;
 use ordered_consumer::{Index, SourceMessage};
 use rdkafka::error::RDKafkaErrorCode;
 
+use crate::commit_metadata::{self, METADATA_BYTES_MAX};
+
 use super::{
     PollThread,
     committer::ToCommit,
@@ -32,7 +34,8 @@ impl PollThread {
     }
 
     pub(super) fn commit_what_is_due(&mut self, now: Instant) {
-        if self.in_flight.is_some() || (!self.commit_now && now < self.commit_at) {
+        let due = now >= self.commit_not_before && (self.commit_now || now >= self.commit_at);
+        if self.in_flight.is_some() || !due {
             return;
         }
         self.commit_at = now + self.options.commit_interval.min(self.options.lease / 6);
@@ -52,7 +55,8 @@ impl PollThread {
             }
             partition.alone = false;
             let (offset, revision) = (partition.tracker.to_commit(), partition.tracker.revision());
-            let metadata = String::new();
+            let metadata =
+                commit_metadata::encode(offset, &partition.tracker.completed(), None, METADATA_BYTES_MAX);
             job.push(ToCommit { place: partition.place.clone(), offset, metadata });
             items.push(Item { epoch: *epoch, beginning: partition.beginning, offset, revision, confirms });
             if confirms {
@@ -118,9 +122,10 @@ impl PollThread {
             }
         }
         settled.into_iter().for_each(|message| self.say_message(message));
-        if refused.is_some() {
-            self.commit_at = self.commit_at.max(now + AGAIN);
-            self.commit_now = many;
+        if let Some(code) = refused {
+            // Neither sooner nor, where each is to be committed alone, much later.
+            self.commit_not_before = now + AGAIN;
+            self.commit_now |= many && !is_about_membership(code);
         }
     }
 }

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ordered_consumer::{Confirmation, Index, SourceError};
+use ordered_consumer::{Confirmation, Index, SourceError, SourceMessage};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
@@ -18,7 +18,12 @@ use super::{
     look_up::{Looked, NoStart, Question, Start},
     partition::{Partition, Phase},
 };
-use crate::{simple_tracker::SimpleTracker, source_link::Confirmed};
+use crate::{
+    commit_metadata::{self, Ignored},
+    completed_offsets::CompletedOffsets,
+    offset_tracker::OffsetTracker,
+    source_link::Confirmed,
+};
 
 /// A step that was refused for the time being is tried again after this.
 pub(super) const AGAIN: Duration = Duration::from_millis(200);
@@ -34,6 +39,7 @@ impl PollThread {
         };
         partition.answer(Ok(None));
         partition.reply = Some(reply);
+        partition.asked_at = Instant::now();
         partition.beginning = beginning;
         // What is settled and not committed is committed before it is looked up.
         self.commit_now |= partition.is_begun() && partition.is_behind();
@@ -41,6 +47,13 @@ impl PollThread {
     }
 
     pub(super) fn go_on_with_confirmations(&mut self, now: Instant) {
+        let patience = self.options.request_timeout * 2;
+        for partition in self.partitions.values_mut() {
+            if partition.reply.is_some() && now.saturating_duration_since(partition.asked_at) > patience {
+                let why = "the broker has not confirmed an assignment in time";
+                partition.not_confirmed(Err(SourceError::Unavailable(why.into())), now);
+            }
+        }
         let waits_for_commit = self.commit_now || self.in_flight.is_some();
         if !self.looking && !waits_for_commit {
             let mut questions = Vec::new();
@@ -54,13 +67,22 @@ impl PollThread {
                 }
             }
             if !questions.is_empty() {
-                self.look_up(questions);
+                self.looking = true;
+                self.look_up_starts(questions);
             }
         }
         self.seek(now);
     }
 
-    pub(super) fn looked(&mut self, Looked(looked): Looked) {
+    pub(super) fn looked(&mut self, looked: Looked) {
+        match looked {
+            Looked::Starts(starts) => self.found(starts),
+            Looked::Range(question, range) => self.range_is(&question, range),
+            Looked::Topics(topics) => self.topics_are(&topics),
+        }
+    }
+
+    fn found(&mut self, looked: Vec<(Question, Result<Start, NoStart>)>) {
         self.looking = false;
         tracing::trace!(?looked, "the broker has said where partitions begin");
         let now = Instant::now();
@@ -86,7 +108,10 @@ impl PollThread {
                     self.say(crate::source_link::Said::Failed(SourceError::Fatal { why, source: None }));
                 }
                 Err(NoStart::Failed(error)) => {
-                    partition.not_confirmed(Err(SourceError::Unavailable(Box::new(error))), now);
+                    partition.not_confirmed(Err(SourceError::Unavailable(Box::new(error.clone()))), now);
+                    if let Some(code) = error.rdkafka_error_code() {
+                        self.client_failed(code, "the committed offset cannot be read");
+                    }
                 }
             }
         }
@@ -123,6 +148,7 @@ impl PollThread {
             return;
         }
         let sought = Arc::clone(&self.client).seek_partitions(places, SEEK_WAIT);
+        let mut settled = Vec::new();
         for epoch in epochs {
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
             let Phase::Seeking { since } = partition.phase else { continue };
@@ -137,6 +163,10 @@ impl PollThread {
                     partition.phase = Phase::Reading;
                     let position = u64::try_from(partition.next).ok().map(Index::from);
                     partition.answer(Ok(Some(Confirmation { identity: None, position })));
+                    // Whatever lies below the committed offset is done.
+                    let through = position.and_then(Index::before).filter(|_| !partition.is_retry);
+                    let assignment = partition.tag.assignment.clone();
+                    settled.extend(through.map(|through| SourceMessage::Settled { assignment, through }));
                 }
                 // The client has not begun with the partition yet.
                 Some(error) if now.duration_since(since) < SEEK_MAX => {
@@ -147,12 +177,21 @@ impl PollThread {
                 }
             }
         }
+        settled.into_iter().for_each(|message| self.say_message(message));
     }
 }
 
 impl Partition {
     fn begin_at(&mut self, start: &Start) {
-        self.tracker = SimpleTracker::new(start.offset);
+        let completed = commit_metadata::decode(&start.metadata, start.offset, None).unwrap_or_else(|ignored| {
+            // Once per takeover, and then it is written over.
+            if ignored != Ignored::Absent {
+                let stream = &self.tag.assignment.stream;
+                tracing::warn!(%stream, %ignored, "the committed offset's metadata tells nothing of what is done beyond it; that comes again");
+            }
+            CompletedOffsets::default()
+        });
+        self.tracker = OffsetTracker::new(start.offset, &completed);
         self.next = start.offset;
         self.committed_revision = self.tracker.revision();
         self.committed = None;

@@ -10,11 +10,11 @@ use std::{
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
-    error::{KafkaError, RDKafkaErrorCode},
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
 };
 
 use super::{Client, PollThread};
-use crate::{source_context::Place, source_link::Command, source_options::Begin};
+use crate::{StartAt, source_context::Place, source_link::Command};
 
 /// Who asks, for what.
 #[derive(Clone, Debug)]
@@ -41,28 +41,56 @@ pub(crate) enum NoStart {
 
 /// The answers.
 #[derive(Debug)]
-pub(crate) struct Looked(pub(crate) Vec<(Question, Result<Start, NoStart>)>);
+pub(crate) enum Looked {
+    /// Where partitions begin.
+    Starts(Vec<(Question, Result<Start, NoStart>)>),
+    /// The first offset that a partition has, and the one after its last.
+    Range(Question, KafkaResult<(i64, i64)>),
+    /// What the broker says of each topic, where it can be asked.
+    Topics(Vec<(String, Option<RDKafkaErrorCode>)>),
+}
 
 impl PollThread {
     /// Asks where these partitions begin.
-    pub(super) fn look_up(&mut self, questions: Vec<Question>) {
+    pub(super) fn look_up_starts(&self, questions: Vec<Question>) {
+        let (start_at, timeout) = (self.options.start_at, self.options.request_timeout);
+        self.look_up(move |client| Looked::Starts(starts(client, &questions, start_at, timeout)));
+    }
+
+    /// Asks what a partition has.
+    pub(super) fn look_up_range(&self, question: Question) {
+        let timeout = self.options.request_timeout;
+        self.look_up(move |client| {
+            let range = client.fetch_watermarks(&question.place.0, question.place.1, timeout);
+            Looked::Range(question, range)
+        });
+    }
+
+    /// Asks whether the topics are there.
+    pub(super) fn look_up_topics(&self) {
+        let topics: Vec<String> = self.options.all_topics().map(str::to_owned).collect();
+        let timeout = self.options.request_timeout;
+        self.look_up(move |client| {
+            let state = |topic: &String| match client.fetch_metadata(Some(topic), timeout) {
+                Ok(metadata) => metadata.topics().iter().find_map(|topic| topic.error()).map(Into::into),
+                // It will be asked again.
+                Err(_) => None,
+            };
+            Looked::Topics(topics.iter().map(|topic| (topic.clone(), state(topic))).collect())
+        });
+    }
+
+    fn look_up(&self, look: impl FnOnce(&Client) -> Looked + Send + 'static) {
         let client = Arc::clone(&self.client);
-        let (begin, timeout) = (self.options.begin, self.options.request_timeout);
         let (tell, link) = (self.tell.clone(), Arc::clone(&self.link));
-        let asked = questions.clone();
-        let look = move || {
-            let looked = starts(&client, &questions, begin, timeout);
+        let run = move || {
+            let looked = look(&client);
             drop(client);
-            drop(tell.send(Command::Looked(Looked(looked))));
+            drop(tell.send(Command::Looked(looked)));
             link.wake();
         };
-        self.looking = true;
-        if let Err(error) = thread::Builder::new().name("kafka-look-up".to_owned()).spawn(look) {
-            tracing::warn!(%error, "no thread can be started to ask the broker for committed offsets");
-            let failed =
-                || NoStart::Failed(KafkaError::OffsetFetch(RDKafkaErrorCode::CriticalSystemResource));
-            let looked = asked.into_iter().map(|question| (question, Err(failed()))).collect();
-            drop(self.tell.send(Command::Looked(Looked(looked))));
+        if let Err(error) = thread::Builder::new().name("kafka-look-up".to_owned()).spawn(run) {
+            tracing::error!(%error, "no thread can be started to ask the broker something; the question is lost");
         }
     }
 }
@@ -70,7 +98,7 @@ impl PollThread {
 fn starts(
     client: &Client,
     questions: &[Question],
-    begin: Begin,
+    start_at: StartAt,
     timeout: Duration,
 ) -> Vec<(Question, Result<Start, NoStart>)> {
     let mut asked = TopicPartitionList::with_capacity(questions.len());
@@ -79,7 +107,7 @@ fn starts(
     }
     let committed = client.committed_offsets(asked, timeout);
     let answer = |question: &Question| match &committed {
-        Ok(committed) => start(client, committed, &question.place, begin, timeout),
+        Ok(committed) => start(client, committed, &question.place, start_at, timeout),
         Err(error) => Err(NoStart::Failed(error.clone())),
     };
     questions.iter().map(|question| (question.clone(), answer(question))).collect()
@@ -89,7 +117,7 @@ fn start(
     client: &Client,
     committed: &TopicPartitionList,
     (topic, partition): &Place,
-    begin: Begin,
+    start_at: StartAt,
     timeout: Duration,
 ) -> Result<Start, NoStart> {
     let Some(found) = committed.find_partition(topic, *partition) else {
@@ -101,10 +129,10 @@ fn start(
         let metadata = catch_unwind(AssertUnwindSafe(|| found.metadata().to_owned())).unwrap_or_default();
         return Ok(Start { offset, metadata });
     }
-    if begin == Begin::Nowhere {
+    if start_at == StartAt::Error {
         return Err(NoStart::Nowhere);
     }
     let (low, high) = client.fetch_watermarks(topic, *partition, timeout).map_err(NoStart::Failed)?;
-    let offset = if begin == Begin::Latest { high } else { low };
+    let offset = if start_at == StartAt::Latest { high } else { low };
     Ok(Start { offset, metadata: String::new() })
 }

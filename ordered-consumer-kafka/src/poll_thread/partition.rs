@@ -13,7 +13,8 @@ use rdkafka::consumer::base_consumer::PartitionQueue;
 use tokio::sync::oneshot;
 
 use crate::{
-    simple_tracker::SimpleTracker,
+    completed_offsets::CompletedOffsets,
+    offset_tracker::OffsetTracker,
     source_context::{Place, SourceContext},
     source_link::{Confirmed, Tag},
 };
@@ -35,6 +36,10 @@ pub(crate) enum Phase {
     Seeking { since: Instant },
     /// Events are read.
     Reading,
+    /// The broker has nothing at the next offset, and is asked what it has, not before this time.
+    OutOfRange { not_before: Instant },
+    /// It is being asked.
+    AskingRange,
     /// What is at the next offset cannot be handed over.
     Stopped,
 }
@@ -49,10 +54,11 @@ pub(crate) struct Partition {
     pub(crate) phase: Phase,
     pub(crate) beginning: u64,
     pub(crate) reply: Option<oneshot::Sender<Confirmed>>,
+    pub(crate) asked_at: Instant,
     pub(crate) paused: bool,
     /// It is being taken away: nothing is read, and what is settled is still committed.
     pub(crate) revoked: bool,
-    pub(crate) tracker: SimpleTracker,
+    pub(crate) tracker: OffsetTracker,
     /// The next offset to come, or one before it.
     pub(crate) next: i64,
     /// The tracker's revision that the broker has.
@@ -64,6 +70,8 @@ pub(crate) struct Partition {
     pub(crate) proven_at: Option<Instant>,
     /// The queue has said that the partition ends here, and nothing came since.
     pub(crate) at_end: bool,
+    /// Where the client has seen the end, once the queue has been empty since.
+    pub(crate) end: Option<i64>,
 }
 
 impl Partition {
@@ -89,15 +97,17 @@ impl Partition {
             phase: if is_retry { Phase::Asked { not_before: Instant::now() } } else { Phase::Unconfirmed },
             beginning: 0,
             reply: None,
+            asked_at: Instant::now(),
             paused: false,
             revoked: false,
-            tracker: SimpleTracker::new(0),
+            tracker: OffsetTracker::new(0, &CompletedOffsets::default()),
             next: 0,
             committed_revision: 0,
             committed: None,
             alone: false,
             proven_at: None,
             at_end: false,
+            end: None,
         }
     }
 
@@ -106,7 +116,7 @@ impl Partition {
     }
 
     pub(crate) fn is_begun(&self) -> bool {
-        matches!(self.phase, Phase::Reading | Phase::Stopped)
+        matches!(self.phase, Phase::Reading | Phase::Stopped | Phase::OutOfRange { .. } | Phase::AskingRange)
     }
 
     pub(crate) fn go(&mut self) {

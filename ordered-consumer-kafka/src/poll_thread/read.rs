@@ -2,18 +2,14 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceError, SourceMessage};
-use rdkafka::{
-    Message,
-    error::{KafkaError, RDKafkaErrorCode},
-};
+use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceMessage};
+use rdkafka::{Message, error::KafkaError};
 
-use super::{
-    PollThread,
-    partition::{Partition, Phase},
-};
+use super::{PollThread, partition::Phase};
 use crate::{
-    source_context::Place,
+    decode_copy,
+    error_chain::error_text,
+    offset_tracker::Arrival,
     source_link::{Load, Said},
 };
 
@@ -51,7 +47,8 @@ impl PollThread {
             let end = if partition.is_retry { self.read_copies(epoch) } else { self.read_events(epoch) };
             more |= matches!(end, End::Full);
             match end {
-                End::Full | End::Empty => {}
+                End::Full => {}
+                End::Empty => self.at_end(epoch),
                 End::Unreadable(offset, why) => self.unreadable(epoch, offset, why),
                 End::Backwards => self.begin_anew(epoch),
                 End::Failed(error) => self.partition_failed(epoch, &error),
@@ -80,13 +77,13 @@ impl PollThread {
             if offset < partition.next {
                 break End::Backwards;
             }
-            let event = match self.records.event(&record, &partition.tag.assignment.stream) {
+            let event = match self.records.event_of(&partition.tag.assignment.stream, &record) {
                 Ok(event) => event,
-                Err(why) => break End::Unreadable(offset, why),
+                Err(error) => break End::Unreadable(offset, error_text(&error)),
             };
-            partition.at_end = false;
+            (partition.at_end, partition.end) = (false, None);
             partition.next = offset.saturating_add(1);
-            if partition.tracker.arrives(offset) {
+            if partition.tracker.arrives(offset) == Arrival::Deliver {
                 load.events += 1;
                 load.bytes += event.size();
                 deliveries.push(Delivery::from(event));
@@ -121,12 +118,12 @@ impl PollThread {
             if offset < partition.next {
                 break End::Backwards;
             }
-            partition.at_end = false;
+            (partition.at_end, partition.end) = (false, None);
             partition.next = offset.saturating_add(1);
-            if !partition.tracker.arrives(offset) {
+            if partition.tracker.arrives(offset) == Arrival::Skip {
                 continue;
             }
-            match self.records.copy(&record) {
+            match decode_copy(&record) {
                 Ok(copy) => {
                     let receipt = self.next_receipt;
                     self.next_receipt += 1;
@@ -137,7 +134,8 @@ impl PollThread {
                         (copy.stream, copy.entity, copy.index, copy.attempts);
                     copies.push(ReturnedCopy { stream, entity, index, attempts, receipt });
                 }
-                Err(why) => {
+                Err(error) => {
+                    let why = error_text(&error);
                     // The failure log has the event, and will publish it again.
                     let stream = &partition.tag.assignment.stream;
                     tracing::warn!(%stream, offset, why, "a record of the retry topic is no copy of an event, and is passed over");
@@ -152,7 +150,7 @@ impl PollThread {
         end
     }
 
-    fn unreadable(&mut self, epoch: u64, offset: i64, why: String) {
+    pub(super) fn unreadable(&mut self, epoch: u64, offset: i64, why: String) {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         partition.phase = Phase::Stopped;
         let (tag, beginning) = (Arc::clone(&partition.tag), partition.beginning);
@@ -160,45 +158,4 @@ impl PollThread {
         let message = SourceMessage::Unreadable { assignment: tag.assignment.clone(), index, why };
         self.say(Said::Events { tag, beginning, message, load: Load::default() });
     }
-
-    fn partition_failed(&mut self, epoch: u64, error: &KafkaError) {
-        let Some(partition) = self.partitions.get(&epoch) else { return };
-        let stream = &partition.tag.assignment.stream;
-        if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
-            let (offset, why) = (partition.next, out_of_range(partition));
-            self.unreadable(epoch, offset, why);
-        } else {
-            tracing::warn!(%stream, %error, "the broker's client reports an error of a partition, and goes on");
-        }
-    }
-
-    pub(super) fn client_failed(&mut self, code: RDKafkaErrorCode, why: &str) {
-        tracing::debug!(%code, why, "the broker's client reports an error");
-        if [RDKafkaErrorCode::AllBrokersDown].contains(&code) {
-            let why = format!("no broker can be reached: {why}");
-            self.say(Said::Failed(SourceError::Unavailable(why.into())));
-        }
-    }
-
-    /// What the client has seen of partitions' ends: past control records, and past what compaction removed.
-    pub(super) fn ends(&mut self, ends: &[(Place, i64)]) {
-        for (place, end) in ends {
-            let partition = self.places.get(place).and_then(|epoch| self.partitions.get_mut(epoch));
-            // What came before the end was put into the queue before this was written down: once the queue is empty, all of
-            // it has been read.
-            if let Some(partition) = partition.filter(|partition| partition.at_end)
-                && partition.phase == Phase::Reading
-                && *end > partition.next
-            {
-                tracing::trace!(stream = %partition.tag.assignment.stream, end, "the partition ends");
-            }
-        }
-    }
-}
-
-fn out_of_range(partition: &Partition) -> String {
-    format!(
-        "the topic has nothing at offset {} of {}: it was cut, or made anew, or its retention has removed events that were not read",
-        partition.next, partition.tag.assignment.stream
-    )
 }

@@ -5,7 +5,10 @@
 
 use std::{
     collections::BTreeSet,
-    sync::Arc,
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
     time::{Duration, Instant},
 };
 
@@ -48,6 +51,7 @@ fn list(places: &[Place], offset: Option<Offset>) -> TopicPartitionList {
 impl PollThread {
     pub(super) fn assigned(&mut self, places: Vec<Place>) {
         let mut streams = Vec::new();
+        self.was_assigned |= !places.is_empty();
         for place in &places {
             if let Some(partition) = self.new_partition(place) {
                 if !partition.is_retry {
@@ -86,13 +90,13 @@ impl PollThread {
         let link = Arc::clone(&self.link);
         queue.set_nonempty_callback(move || link.wake());
         let is_retry = self.options.retry_topic.as_ref() == Some(topic);
-        Some(Partition::new(self.new_epoch(), place.clone(), stream, is_retry, queue))
+        Some(Partition::new(Self::new_epoch(), place.clone(), stream, is_retry, queue))
     }
 
-    fn new_epoch(&mut self) -> u64 {
-        let epoch = self.next_epoch;
-        self.next_epoch += 1;
-        epoch
+    fn new_epoch() -> u64 {
+        // Of all sources in the process, so that logs tell them apart.
+        static NEXT: AtomicU64 = AtomicU64::new(1);
+        NEXT.fetch_add(1, Ordering::Relaxed)
     }
 
     pub(super) fn revoked(&mut self, places: Vec<Place>, lost: bool) {
@@ -121,6 +125,25 @@ impl PollThread {
         }
         self.revocation = Some(Revocation { places, epochs, waits_for, until, commits_until: None });
         if lost {
+            self.give_up();
+        }
+    }
+
+    /// The group is left without asking the engine first.
+    pub(super) fn lose_everything(&mut self) {
+        let mut assignments = Vec::new();
+        for partition in self.partitions.values_mut() {
+            partition.go();
+            partition.lease.end();
+            if !partition.is_retry {
+                assignments.push(partition.tag.assignment.clone());
+            }
+        }
+        self.partitions.clear();
+        self.places.clear();
+        self.copies.clear();
+        self.say_revoked(assignments, true);
+        if self.revocation.is_some() {
             self.give_up();
         }
     }
@@ -204,7 +227,7 @@ impl PollThread {
 
     /// The client has handed over what it may not: the assignment counts as lost, and begins anew from what is committed.
     pub(super) fn begin_anew(&mut self, epoch: u64) {
-        let new_epoch = self.new_epoch();
+        let new_epoch = Self::new_epoch();
         let Some(mut partition) = self.partitions.remove(&epoch) else { return };
         let stream = partition.tag.assignment.stream.clone();
         tracing::warn!(%stream, "the broker's client went back within an assignment, which begins anew from the committed offset");

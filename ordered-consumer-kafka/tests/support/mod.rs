@@ -1,7 +1,9 @@
-//! What tests on a mock cluster share.
+//! A broker in this process, and a fixture around it for the conformance suite.
 
-#![expect(dead_code, reason = "each test program uses a part of it")]
+mod broker;
+mod fixture;
+mod opened;
+mod publisher;
 
-pub mod mock;
-pub mod publisher_parts;
-pub mod retry_reader;
+pub(crate) use broker::{Broker, publish};
+pub(crate) use fixture::Fixture;
