@@ -48,7 +48,7 @@ async fn run(options: &Options) -> Result<()> {
     let handler = Charge::new(&options.fail, &options.park);
     let mut consumer = OrderedConsumer::new(&options.group, handler, failures)
         .with_retry_policy(RetryPolicy::exponential(Duration::from_secs(1), 2.0).attempts_max(8));
-    let mut source = KafkaSource::builder(config.consumer_config()?, [&options.topic]);
+    let mut source = KafkaSource::builder(config.clone(), [&options.topic]);
     if let Some(retry) = options.retry_topic() {
         consumer = consumer.with_publisher(KafkaPublisher::new(&config, &retry)?);
         source = source.retry_topic(retry);

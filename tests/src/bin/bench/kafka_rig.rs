@@ -179,7 +179,7 @@ impl<'a> Ours<'a> {
         retry: Option<&Topic<'_>>,
     ) -> anyhow::Result<KafkaSource> {
         let _entered = self.runtime.enter();
-        let mut source = KafkaSource::builder(self.config()?.consumer_config()?, topics.iter().map(|topic| &topic.name));
+        let mut source = KafkaSource::builder(self.config()?, topics.iter().map(|topic| &topic.name));
         if let Some(retry) = retry {
             source = source.retry_topic(&retry.name);
         }
@@ -204,7 +204,8 @@ pub(crate) fn in_time<T: Send + 'static>(
     runtime: &Runtime,
     running: impl Future<Output = anyhow::Result<T>> + Send + 'static,
 ) -> anyhow::Result<T> {
-    let task = runtime.spawn(tokio::time::timeout(PATIENCE, running));
+    // The timer must be made within the runtime, too.
+    let task = runtime.spawn(async { tokio::time::timeout(PATIENCE, running).await });
     runtime.block_on(task)?.context("it takes too long")?
 }
 
