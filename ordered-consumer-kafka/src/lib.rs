@@ -1,5 +1,27 @@
 //! The Apache Kafka adapter of [`ordered-consumer`](https://docs.rs/ordered-consumer).
 //!
+//! ```no_run
+//! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
+//! use ordered_consumer::{Event, MemoryFailureLog, OrderedConsumer};
+//! use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher, KafkaSource};
+//!
+//! async fn charge(event: Event) -> Result<(), std::io::Error> {
+//!     println!("charging for {event}");
+//!     Ok(())
+//! }
+//!
+//! let config = KafkaConfig::new("localhost:9092", "billing");
+//! // The retry topic is optional: without it, failed events come back inside this process.
+//! let publisher = KafkaPublisher::new(&config, "orders-retry-billing")?;
+//! let source = KafkaSource::builder(config, ["orders"]).retry_topic("orders-retry-billing").subscribe()?;
+//! // In memory only for the example: `SqliteFailureLog` and `PostgresFailureLog` are durable.
+//! let failures = MemoryFailureLog::new();
+//! let consumer = OrderedConsumer::new("billing", charge, failures).with_publisher(publisher);
+//! consumer.run(source).await?;
+//! # Ok(())
+//! # }
+//! ```
+//!
 //! * [`KafkaSource`]: a member of a consumer group whose partitions are owned streams, taken over behind the fence that
 //!   the core's failure log keeps.
 //! * [`KafkaConfig`]: brokers, group, and any property of librdkafka.
