@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator,
-    OutagePolicy, RetryPolicy, RunError, Stats, StreamName, StreamsAdded, TelemetryOptions, Timeouts,
+    OutagePolicy, ParkedPublisher, RetryPolicy, RunError, Stats, StreamName, StreamsAdded, TelemetryOptions,
+    Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
@@ -51,6 +52,7 @@ pub struct OrderedConsumer<H> {
     timeouts: Timeouts,
     log: Arc<dyn FailureLog>,
     publisher: Option<Arc<dyn EventPublisher>>,
+    parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     telemetry: TelemetryOptions,
     outage_policy: OutagePolicy,
     streams_added: StreamsAdded,
@@ -82,6 +84,7 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: Timeouts::default(),
             log: Arc::new(failures),
             publisher: None,
+            parked_mirror: None,
             telemetry: TelemetryOptions::default(),
             outage_policy: OutagePolicy::default(),
             streams_added: StreamsAdded::default(),
@@ -117,6 +120,25 @@ impl<H: Handler> OrderedConsumer<H> {
     #[must_use]
     pub fn with_publisher(mut self, publisher: impl EventPublisher) -> Self {
         self.publisher = Some(Arc::new(publisher));
+        self
+    }
+
+    /// Shows each parked event to a mirror, such as a topic that dead-letter tools read. Off without it. Set before the
+    /// consumer is first used, and alike in all its processes.
+    ///
+    /// The head of every entity that is parked, for whatever cause, is published **at least once**, also when the process
+    /// dies right after the park: the failure log remembers until the mirror has it. The log stays the truth: nothing is
+    /// read back, and events that wait behind a parked one are not mirrored, until they become a parked head themselves.
+    ///
+    /// * An event is mirrored again when it is parked again, and when the answer of a publish was lost; between entities
+    ///   there is no order, and none between parks of one entity that follow each other while the mirror is away.
+    /// * A park that an operator undoes before the mirror had it (retry, edit, skip, discard, resume) is not mirrored. One
+    ///   that the mirror refuses for good is reported once, and is not mirrored.
+    /// * What had parked before the mirror was turned on is mirrored when an operator asks for it:
+    ///   [`Operator::mirror_all`].
+    #[must_use]
+    pub fn with_parked_mirror(mut self, mirror: impl ParkedPublisher) -> Self {
+        self.parked_mirror = Some(Arc::new(mirror));
         self
     }
 
@@ -173,6 +195,7 @@ impl<H: Handler> OrderedConsumer<H> {
             sharing = ?source.sharing(),
             failure_log = core.log.describe(),
             way_back = core.publisher.as_ref().map_or_else(|| "in-process".to_owned(), |publisher| publisher.describe()),
+            parked_mirror = core.parked_mirror.as_ref().map(|mirror| mirror.describe()),
             running_max = core.limits.running_max,
             held_events_max = core.limits.held_events_max,
             held_bytes_max = core.limits.held_bytes_max,
@@ -256,6 +279,7 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: self.timeouts.clone(),
             log: Arc::clone(&self.log),
             publisher: self.publisher.as_ref().map(Arc::clone),
+            parked_mirror: self.parked_mirror.as_ref().map(Arc::clone),
             telemetry: self.telemetry.clone(),
             outage_policy: self.outage_policy.clone(),
             streams_added: self.streams_added,

@@ -90,7 +90,7 @@ pub use event_builder::EventBuilder;
 pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
     Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GatedEntity, Request,
-    StreamDecision, TakenGate, Totals,
+    StreamDecision, TakenGate, TakenParked, Totals,
 };
 pub use failure_log_error::FailureLogError;
 pub use gate::ParkCause;
@@ -114,7 +114,7 @@ pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};
 pub use process_error::{EventPlace, LimitReached, ProcessError};
-pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
+pub use publisher::{EventPublisher, ParkedEvent, ParkedPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
 pub use run_error::RunError;
 pub use source::{

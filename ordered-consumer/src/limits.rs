@@ -110,7 +110,12 @@ pub(crate) fn workers(limits: &Limits) -> usize {
     limits.workers.clamp(1, limits.running_max.max(1))
 }
 
-pub(crate) fn settings(limits: &Limits, timeouts: &Timeouts, policy: &RetryPolicy) -> Settings {
+pub(crate) fn settings(
+    limits: &Limits,
+    timeouts: &Timeouts,
+    policy: &RetryPolicy,
+    mirror_parked: bool,
+) -> Settings {
     Settings {
         release_window: limits.release_window.max(1),
         redelivery_timeout: timeouts.redelivery,
@@ -118,5 +123,6 @@ pub(crate) fn settings(limits: &Limits, timeouts: &Timeouts, policy: &RetryPolic
         attempts_max: policy.attempts_limit(),
         held_events_max: limits.held_events_max,
         held_bytes_max: limits.held_bytes_max,
+        mirror_parked,
     }
 }

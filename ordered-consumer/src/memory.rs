@@ -309,6 +309,7 @@ mod tests {
             attempts_max: 5,
             held_events_max: 100,
             held_bytes_max: 10_000,
+            mirror_parked: false,
         }
     }
 

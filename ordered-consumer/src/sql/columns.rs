@@ -215,7 +215,7 @@ fn summary(row: &impl Columns, column: &str) -> Result<Option<GateSummary>, Fail
 /// A line of the audit.
 pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogError> {
     /// The words that the protocol and the logs write.
-    const ACTIONS: [&str; 12] = [
+    const ACTIONS: [&str; 14] = [
         "retry",
         "park",
         "skip",
@@ -224,6 +224,8 @@ pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogErro
         "pause",
         "resume",
         "void",
+        "mirror",
+        "not mirrored",
         "note",
         "ignore",
         "replay",

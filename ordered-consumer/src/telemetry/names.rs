@@ -46,6 +46,7 @@ metrics! {
     RUNS = Counter "ordered_consumer.runs", Count, "Runs of logged events: retries, and releases.";
     RESOLVED = Counter "ordered_consumer.resolved", Count, "Logged events that were resolved, by how.";
     PARKED = Counter "ordered_consumer.parked", Count, "Times that an entity was parked, by cause.";
+    MIRRORED = Counter "ordered_consumer.mirrored", Count, "Parked events published to the mirror, or refused by it.";
     CLAIMS_LOST = Counter "ordered_consumer.claims_lost", Count, "Results that did not count, because their claim was gone.";
     FENCED = Counter "ordered_consumer.fenced", Count, "Writes refused, because the stream was not this process's any more.";
     LIMITED = Counter "ordered_consumer.limited", Count, "Times that a stream waited for a limit on what is held.";

@@ -22,6 +22,7 @@ pub mod holding;
 pub mod layouts;
 pub mod limits;
 pub mod lists;
+pub mod mirror;
 pub mod operators;
 pub mod queries;
 pub mod relays;

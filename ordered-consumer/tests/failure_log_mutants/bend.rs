@@ -16,6 +16,12 @@ impl Mutant {
         if self.has(Fault::NeverParksLostRuns) {
             settings.attempts_max = u32::MAX;
         }
+        if self.has(Fault::ForgetsToMirror) {
+            settings.mirror_parked = false;
+        }
+        if self.has(Fault::MirrorsWithoutAMirror) {
+            settings.mirror_parked = true;
+        }
         if self.has(Fault::ReleasesOneByOne) {
             settings.release_window = 1;
         }
@@ -83,6 +89,7 @@ pub(crate) fn each_event(request: &mut Request, change: impl Fn(&Event) -> Event
         | Input::FailAgain { .. }
         | Input::GiveBack { .. }
         | Input::Ignore { .. }
+        | Input::Mirrored { .. }
         | Input::Operate(_)
         | Input::Renew { .. }
         | Input::Resolve { .. }

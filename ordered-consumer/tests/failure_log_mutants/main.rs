@@ -216,4 +216,16 @@ caught! {
     a_log_that_takes_tombstones_for_unresolved: TakesTombstonesForUnresolved
         by what_is_unresolved_is_found_by_its_head;
     a_log_that_overlooks_the_unresolved: OverlooksTheUnresolved by what_is_unresolved_is_found_by_its_head;
+    a_log_that_forgets_to_mirror: ForgetsToMirror
+        by a_parked_head_is_due_for_the_mirror_and_for_nothing_else, a_new_park_is_due_for_the_mirror_at_once;
+    a_log_that_runs_what_is_parked: RunsWhatIsParked by a_parked_head_is_due_for_the_mirror_and_for_nothing_else;
+    a_log_that_takes_for_the_mirror_for_good: TakesForTheMirrorForGood
+        by a_parked_head_is_found_again_until_it_is_mirrored;
+    a_log_that_mirrors_for_ever: MirrorsForEver by a_parked_head_is_found_again_until_it_is_mirrored;
+    a_log_that_counts_a_later_park_as_mirrored: CountsALaterParkAsMirrored
+        by what_was_mirrored_does_not_count_for_a_later_park;
+    a_log_that_mirrors_without_a_mirror: MirrorsWithoutAMirror by without_a_mirror_a_parked_gate_is_looked_at_once;
+    a_log_that_counts_the_mirror_as_late: CountsTheMirrorAsLate by due_for_the_mirror_is_neither_waiting_nor_late;
+    a_log_that_writes_down_nothing_that_is_not_mirrored: WritesNoAudit
+        by what_the_mirror_refuses_is_written_down_and_not_tried_again;
 }

@@ -106,6 +106,7 @@ impl FailureLog for Mutant {
             }
         }
         let mut due = self.inner.take_due(&consumer, &settings, limit).await?;
+        self.mirror(&consumer, &mut due).await;
         if self.has(Fault::TakesTheLatestDueFirst) {
             due.taken.reverse();
         }

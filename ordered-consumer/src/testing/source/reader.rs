@@ -46,6 +46,9 @@ pub struct Reader {
     assigned: BTreeMap<u64, (Assignment, bool, Option<Index>)>,
     settled: BTreeMap<u64, Index>,
     told_settled: Option<Index>,
+    /// By epoch, the first event that came, and what was said to be settled before one did.
+    first: BTreeMap<u64, Index>,
+    settled_before: BTreeMap<u64, Index>,
     events: VecDeque<Received>,
     copies: VecDeque<ReturnedCopy>,
     revoked: VecDeque<Assignment>,
@@ -67,6 +70,8 @@ impl Reader {
             assigned: BTreeMap::new(),
             settled: BTreeMap::new(),
             told_settled: None,
+            first: BTreeMap::new(),
+            settled_before: BTreeMap::new(),
             events: VecDeque::new(),
             copies: VecDeque::new(),
             revoked: VecDeque::new(),
@@ -143,14 +148,14 @@ impl Reader {
         self.copies.drain(..count).collect()
     }
 
-    /// Waits for the next stream that the source is asked to release.
-    pub async fn read_revoked(&mut self) -> Assignment {
-        loop {
-            if let Some(assignment) = self.revoked.pop_front() {
-                return assignment;
-            }
-            assert!(self.step(self.patience).await, "nothing was revoked");
-        }
+    /// The streams that the source was asked to release so far.
+    pub fn take_revoked(&mut self) -> Vec<Assignment> {
+        self.revoked.drain(..).collect()
+    }
+
+    /// The events that have come and were not read.
+    pub fn take_events_that_came(&mut self) -> Vec<Received> {
+        self.events.drain(..).collect()
     }
 
     /// Waits until the source says that this is settled.
@@ -237,10 +242,16 @@ impl Reader {
             SourceMessage::Copies(copies) => self.copies.extend(copies),
             SourceMessage::Settled { assignment, through } => {
                 let settled = self.settled.get(&assignment.epoch);
+                // What an earlier owner has settled is known, too, and is nothing that comes.
+                let begun = self.first.get(&assignment.epoch).is_none_or(|first| through < *first);
                 assert!(
-                    settled >= Some(&through),
+                    settled >= Some(&through) || begun,
                     "{through} is said to be settled, and only {settled:?} is"
                 );
+                if begun {
+                    let before = self.settled_before.entry(assignment.epoch).or_insert(through);
+                    *before = through.max(*before);
+                }
                 self.told_settled = self.told_settled.max(Some(through));
             }
             SourceMessage::Ended => {}
@@ -259,6 +270,11 @@ impl Reader {
             let index = delivery.event.index();
             assert_eq!(*delivery.event.stream(), assignment.stream);
             assert!(before < Some(index), "index {index} came after {before:?}");
+            if owned {
+                self.first.entry(assignment.epoch).or_insert(index);
+                let done = self.settled_before.get(&assignment.epoch);
+                assert!(done < Some(&index), "index {index} came, and {done:?} was said to be settled");
+            }
             assert!(owned || delivery.lease.is_some(), "index {index} came without a lease");
             before = Some(index);
             self.events.push_back(Received { assignment: assignment.clone(), delivery });
