@@ -27,6 +27,7 @@ impl CompletedOffsets {
     }
 
     /// Whether there are none.
+    #[cfg_attr(not(test), expect(dead_code, reason = "only tests ask"))]
     pub(crate) fn is_empty(&self) -> bool {
         self.runs.is_empty()
     }

@@ -250,12 +250,11 @@ impl KafkaConfig {
 
     /// Has librdkafka look at the properties, and warns of plaintext.
     fn checked(&self, client: ClientConfig) -> Result<ClientConfig, ConfigError> {
-        let wants_tls = self.shared.get("security.protocol").is_some_and(|protocol| is_tls(protocol));
-        if wants_tls && !has_tls()? {
+        if client.get("security.protocol").is_some_and(is_tls) && !has_tls()? {
             return Err(ConfigError::NoTls { key: "security.protocol" });
         }
         client.create_native_config().map_err(|error| Self::client_error(&error))?;
-        if let Some(host) = self.plaintext_host()
+        if let Some(host) = plaintext_host(&client)
             && !self.warned.swap(true, Ordering::SeqCst)
         {
             tracing::warn!(
@@ -264,14 +263,6 @@ impl KafkaConfig {
             );
         }
         Ok(client)
-    }
-
-    /// The first host beyond this machine that is spoken to without encryption.
-    fn plaintext_host(&self) -> Option<&str> {
-        if self.shared.get("security.protocol").is_some_and(|protocol| is_tls(protocol)) {
-            return None;
-        }
-        self.bootstrap_servers().split(',').map(host).find(|host| !host.is_empty() && !is_loopback(host))
     }
 }
 
@@ -304,6 +295,15 @@ const PRODUCER_ALIASES: &[(&str, &str)] = &[
 
 fn is_tls(protocol: &str) -> bool {
     matches!(protocol.trim().to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl")
+}
+
+/// The first host beyond this machine that is spoken to without encryption.
+fn plaintext_host(client: &ClientConfig) -> Option<&str> {
+    if client.get("security.protocol").is_some_and(is_tls) {
+        return None;
+    }
+    let servers = client.get(SERVERS).unwrap_or_default();
+    servers.split(',').map(host).find(|host| !host.is_empty() && !is_loopback(host))
 }
 
 /// Asked of the library itself: a user may have turned TLS on in rdkafka instead of here.

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
 };
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
@@ -34,6 +34,7 @@ pub struct KafkaSource {
     /// What is assigned and not released, by epoch.
     pub(crate) tags: HashMap<u64, Arc<Tag>>,
     pub(crate) close_timeout: Duration,
+    pub(crate) closed: bool,
     pub(crate) ended: bool,
 }
 
@@ -133,6 +134,11 @@ impl EventSource for KafkaSource {
                 if self.ended {
                     std::future::pending::<()>().await;
                 }
+                if !self.closed {
+                    self.ended = true;
+                    let why = "the thread that polls the broker has ended".to_owned();
+                    return Err(SourceError::Fatal { why, source: None });
+                }
                 self.ended = true;
                 return Ok(SourceMessage::Ended);
             };
@@ -149,6 +155,13 @@ impl EventSource for KafkaSource {
         self.tell(Command::Confirm { epoch: assignment.epoch, beginning, reply });
         // Where nobody answers any more, the assignment is not this source's.
         Box::pin(async move { answer.await.unwrap_or(Ok(None)) })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::LastOffsets { epoch: assignment.epoch, partitions: streams, reply });
+        let gone = || SourceError::Unavailable("the assignment is not this source's any more".into());
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -193,6 +206,7 @@ impl EventSource for KafkaSource {
     async fn close(&mut self) -> Result<(), SourceError> {
         let (reply, closed) = oneshot::channel();
         self.tags.clear();
+        self.closed = true;
         self.tell(Command::Close(reply));
         match tokio::time::timeout(self.close_timeout, closed).await {
             // A thread that is gone has nothing left to tell.

@@ -77,7 +77,9 @@ impl KafkaSourceBuilder {
     }
 
     /// How many events, and of how many bytes, wait between the broker's client and the engine: 4,096 and 32 MiB unless set.
-    /// The client keeps some of its own: see its `queued.max.messages.kbytes`.
+    /// It may be more by one batch, of
+    /// 256 events or 1 MiB. The client keeps some of its own, for each partition: see `queued.max.messages.kbytes`, which is 8,192
+    /// unless set.
     pub fn buffer(mut self, events_max: usize, bytes_max: usize) -> Self {
         self.buffer = Load { events: events_max.max(1), bytes: bytes_max.max(1) };
         self
@@ -156,6 +158,7 @@ impl KafkaSourceBuilder {
             limit,
             tags: HashMap::new(),
             close_timeout,
+            closed: false,
             ended: false,
         })
     }

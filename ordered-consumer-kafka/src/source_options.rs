@@ -79,6 +79,10 @@ impl SourceOptions {
 
     /// Settings that the source depends on, beside those that every consumer of this crate has.
     pub(crate) fn impose(config: &mut ClientConfig) {
+        // What is paused is still fetched ahead, for each partition: the client's 64 MiB would add up.
+        if config.get("queued.max.messages.kbytes").is_none() {
+            config.set("queued.max.messages.kbytes", "8192");
+        }
         // They tell where partitions end, past records that nobody is given.
         if config.get("statistics.interval.ms").is_none() {
             config.set("statistics.interval.ms", "5000");

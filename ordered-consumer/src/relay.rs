@@ -2,6 +2,7 @@
 
 mod audit;
 mod claimed;
+mod mirror;
 mod outbox;
 mod postponed;
 
@@ -13,15 +14,8 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::postponed::Postponed;
+use self::{mirror::Mirroring, postponed::Postponed};
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
-
-/// Copies that wait for room to run; with so many, the source is asked for no more.
-const COPIES_MAX: usize = 10_000;
-/// With no more than so many, it is asked again.
-const COPIES_RESUME: usize = COPIES_MAX / 2;
-/// A source that goes on nevertheless has what comes beyond this settled: the log has the event, and publishes it again.
-const COPIES_FAR: usize = COPIES_MAX * 2;
 
 /// What the conductor tells the relay.
 pub(crate) enum ToRelay {
@@ -29,16 +23,6 @@ pub(crate) enum ToRelay {
     Copies(Vec<ReturnedCopy>),
     /// Nothing new begins; what runs may end, within the time for that.
     Stop,
-}
-
-/// What the relay tells the conductor of copies.
-pub(crate) enum FromRelay {
-    /// Copies are done with.
-    Settled(Vec<u64>),
-    /// Enough copies wait.
-    Pause,
-    /// There is room for copies again.
-    Resume,
 }
 
 /// How far the relay has come to its end.
@@ -64,14 +48,15 @@ pub(crate) enum Ended {
     Refused(TakenGate),
     /// A copy is done with.
     Copy(u64),
+    /// A parked event was mirrored, or it was tried.
+    Mirrored,
 }
 
 /// See the module.
 pub(crate) struct Relay<H> {
     core: Arc<Core<H>>,
     inbox: mpsc::UnboundedReceiver<ToRelay>,
-    tells: mpsc::UnboundedSender<FromRelay>,
-    copies_paused: bool,
+    settled_copies: mpsc::UnboundedSender<Vec<u64>>,
     work: FuturesUnordered<BoxFuture<'static, Ended>>,
     /// Gates and copies among the work.
     busy: usize,
@@ -80,6 +65,7 @@ pub(crate) struct Relay<H> {
     sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
     postponed: Postponed,
+    mirroring: Mirroring,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
 }
@@ -88,19 +74,19 @@ impl<H: Handler> Relay<H> {
     pub(crate) fn new(
         core: Arc<Core<H>>,
         inbox: mpsc::UnboundedReceiver<ToRelay>,
-        tells: mpsc::UnboundedSender<FromRelay>,
+        settled_copies: mpsc::UnboundedSender<Vec<u64>>,
     ) -> Self {
         Self {
             core,
             inbox,
-            tells,
-            copies_paused: false,
+            settled_copies,
             work: FuturesUnordered::new(),
             busy: 0,
             looking: false,
             sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
             postponed: Postponed::default(),
+            mirroring: Mirroring::default(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
         }
@@ -132,6 +118,7 @@ impl<H: Handler> Relay<H> {
                 }
             }
             self.start_copies();
+            self.start_mirroring();
             let room = self.room();
             for taken in self.postponed.take(&core, room) {
                 self.bring_back(taken);
@@ -148,6 +135,7 @@ impl<H: Handler> Relay<H> {
         self.drop_at = Some(Instant::now() + self.core.timeouts.drain);
         self.copies.clear();
         self.postponed.clear();
+        self.mirroring.clear();
     }
 
     /// Takes as many due gates as there is room for.
@@ -191,13 +179,15 @@ impl<H: Handler> Relay<H> {
                 if let Some(next) = due.next_due_in {
                     self.core.due.hint(next);
                 }
-                if due.taken.len() >= limit {
+                if due.taken.len() + due.to_mirror.len() >= limit {
                     self.core.due.hint(Duration::ZERO);
                 }
                 due.taken.into_iter().for_each(|taken| self.bring_back(taken));
+                self.mirroring.add(due.to_mirror);
             }
             Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
+            Ended::Mirrored => self.mirroring.ended(),
             Ended::Paused(taken) => {
                 self.busy -= 1;
                 self.postponed.add(taken);
@@ -208,7 +198,8 @@ impl<H: Handler> Relay<H> {
             }
             Ended::Copy(receipt) => {
                 self.busy -= 1;
-                self.tell(FromRelay::Settled(vec![receipt]));
+                // A conductor that is gone has nobody to tell.
+                drop(self.settled_copies.send(vec![receipt]));
             }
         }
     }
@@ -241,22 +232,7 @@ impl<H: Handler> Relay<H> {
     }
 
     fn copies(&mut self, copies: Vec<ReturnedCopy>) {
-        for copy in copies {
-            if self.copies.len() < COPIES_FAR {
-                self.copies.push_back(copy);
-            } else {
-                self.tell(FromRelay::Settled(vec![copy.receipt]));
-            }
-        }
-        if self.copies.len() >= COPIES_MAX && !self.copies_paused {
-            self.copies_paused = true;
-            self.tell(FromRelay::Pause);
-        }
-    }
-
-    fn tell(&self, what: FromRelay) {
-        // A conductor that is gone needs to know nothing.
-        drop(self.tells.send(what));
+        self.copies.extend(copies);
     }
 
     fn start_copies(&mut self) {
@@ -271,10 +247,6 @@ impl<H: Handler> Relay<H> {
                 claimed::run_copy(&core, key, (index, attempts), stopping).await;
                 Ended::Copy(receipt)
             }));
-        }
-        if self.copies.len() <= COPIES_RESUME && self.copies_paused {
-            self.copies_paused = false;
-            self.tell(FromRelay::Resume);
         }
     }
 }

@@ -16,6 +16,7 @@ on_both_logs!(
     a_position_that_went_back_stops_its_stream_and_is_handled_again_after_replay,
     a_stream_whose_name_leaves_no_room_can_be_replayed,
     a_decision_about_a_stream_leaves_a_line_in_the_audit,
+    what_is_no_event_stops_its_stream_once_what_came_before_is_done,
 );
 
 fn start(handler: &Scripted, log: &Arc<dyn FailureLog>, world: &World) -> Running<Scripted> {
@@ -138,4 +139,30 @@ async fn a_decision_about_a_stream_leaves_a_line_in_the_audit(log: Arc<dyn Failu
     assert!(lines.iter().any(|line| &*line.audit.why == "because" && &*line.audit.by == "ann"), "{lines:?}");
     let query = GateQuery { stream: Some(world.stream(0)), limit: 10, ..GateQuery::default() };
     assert!(operator.list(&query).await.unwrap().is_empty(), "the name begins anew");
+}
+
+async fn what_is_no_event_stops_its_stream_once_what_came_before_is_done(log: Arc<dyn FailureLog>) {
+    let world = World::with_partitions(2);
+    let (stream, _) = world.send_to("a", "a1");
+    // The other stream has fewer events than the index.
+    let (_, unreadable) = world.send_to("a", "a2");
+    world.send_to("a", "a3");
+    let other = (b'b'..=b'z').map(|letter| char::from(letter).to_string());
+    let other =
+        other.map(|entity| world.send_to(&entity, &format!("{entity}1"))).find(|(at, _)| *at != stream);
+    let (handler, source) = (Scripted::calm(), ordered_consumer::testing::FaultySource::new(world.source()));
+    source.faults().cannot_read(unreadable);
+    let consumer = consumer(&handler, Arc::clone(&log)).with_retry_policy(at_once());
+    let running = Running::start(consumer, source);
+    eventually("it stops", || !running.stopped_streams().is_empty()).await;
+    let stopped = running.stopped_streams();
+    assert_eq!(stopped[0].0, stream);
+    assert!(stopped[0].1.contains("it is no event"), "{stopped:?}");
+    eventually("the other stream goes on", || {
+        world.broker.committed(NAME, &other.clone().unwrap().0).is_some()
+    })
+    .await;
+    assert_eq!(world.broker.committed(NAME, &stream), unreadable.before(), "nothing is told done past it");
+    assert!(!handler.runs.succeeded().contains(&"a3".to_owned()));
+    running.stop().await;
 }

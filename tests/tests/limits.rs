@@ -11,8 +11,8 @@ use std::{
 };
 
 use ordered_consumer::{
-    Event, FailureLog, Handler, HandlerError, Index, LimitReached, Limits, OrderedConsumer, OutagePolicy,
-    Outcome, ProcessError, RetryPolicy, StreamName,
+    Event, EventPublisher, FailureLog, Handler, HandlerError, Index, LimitReached, Limits, OrderedConsumer,
+    OutagePolicy, Outcome, ProcessError, ReleasedEvent, RetryPolicy, StreamName,
     in_memory_broker::{GroupOptions, NewEvent},
 };
 use ordered_consumer_tests::{
@@ -203,7 +203,7 @@ async fn taken_from_the_source(limits: Limits, batch_max: usize, payload: &str) 
     }
     let source = world.source();
     let taken = Arc::new(AtomicUsize::new(0));
-    let counting = Counting { source, taken: Arc::clone(&taken) };
+    let counting = Counting { source, taken: Arc::clone(&taken), copies: Arc::default() };
     let handler = Scripted::new(|_, _| Act::Never);
     let running = Running::start(world.consumer(&handler).with_limits(limits), counting);
     tokio::time::sleep(Duration::from_secs(30)).await;
@@ -215,6 +215,7 @@ async fn taken_from_the_source(limits: Limits, batch_max: usize, payload: &str) 
 struct Counting<S> {
     source: S,
     taken: Arc<AtomicUsize>,
+    copies: Arc<AtomicUsize>,
 }
 
 #[async_trait::async_trait]
@@ -230,11 +231,22 @@ impl<S: ordered_consumer::EventSource> ordered_consumer::EventSource for Countin
         if let ordered_consumer::SourceMessage::Events { deliveries, .. } = &message {
             self.taken.fetch_add(deliveries.len(), Ordering::SeqCst);
         }
+        if let ordered_consumer::SourceMessage::Copies(copies) = &message {
+            self.copies.fetch_add(copies.len(), Ordering::SeqCst);
+        }
         Ok(message)
     }
     fn confirm(&mut self, assignment: &ordered_consumer::Assignment) -> ordered_consumer::Confirming {
         self.source.confirm(assignment)
     }
+    fn last_indexes(
+        &mut self,
+        assignment: &ordered_consumer::Assignment,
+        streams: u32,
+    ) -> ordered_consumer::LastIndexes {
+        self.source.last_indexes(assignment, streams)
+    }
+
     fn pause(&mut self, assignment: &ordered_consumer::Assignment) {
         self.source.pause(assignment);
     }
@@ -246,6 +258,12 @@ impl<S: ordered_consumer::EventSource> ordered_consumer::EventSource for Countin
     }
     fn abandon(&mut self, assignment: &ordered_consumer::Assignment, receipts: &[u64]) {
         self.source.abandon(assignment, receipts);
+    }
+    fn pause_copies(&mut self) {
+        self.source.pause_copies();
+    }
+    fn resume_copies(&mut self) {
+        self.source.resume_copies();
     }
     fn settle_copies(&mut self, receipts: &[u64]) {
         self.source.settle_copies(receipts);
@@ -269,6 +287,36 @@ async fn no_more_than_may_be_buffered_and_one_batch_is_taken_from_the_source() {
     let small = Limits { buffered_bytes_max: 20_000, ..limits() };
     let (taken, _) = taken_from_the_source(small, 5, &kilobyte).await;
     assert!((15..=25).contains(&taken), "{taken} events");
+}
+
+// A limit of the relay's own; what is under way when it is reached may still come: one batch.
+#[tokio::test(start_paused = true)]
+async fn no_more_than_ten_thousand_copies_wait_and_the_others_come_when_there_is_room() {
+    let world = World::with(&["a1"]);
+    let goes_on = Latch::new();
+    let handler = Scripted::new({
+        let goes_on = goes_on.clone();
+        move |_, attempt| if attempt == 1 { Act::Fail("once") } else { Act::wait(&goes_on) }
+    });
+    let source = world.source().with_retry();
+    let copies = Arc::new(AtomicUsize::new(0));
+    let publisher = source.retry_publisher();
+    let counting = Counting { source, taken: Arc::default(), copies: Arc::clone(&copies) };
+    let limits = Limits { retries_running_max: 1, ..Limits::default() };
+    let running = Running::start(world.consumer(&handler).with_limits(limits), counting);
+    eventually("the only retry that may run waits", || handler.runs.times("a1") == 2).await;
+    // Nothing in the log waits for them: each is refused once there is room.
+    let copy = |index| ReleasedEvent { event: event(index, "b"), attempts: 1 };
+    let all: Vec<ReleasedEvent> = (0..25_000).map(copy).collect();
+    assert_eq!(publisher.publish(&all).await.count, all.len());
+    tokio::time::sleep(Duration::from_secs(20)).await;
+    let waiting = copies.load(Ordering::SeqCst);
+    assert!((10_000..11_000).contains(&waiting), "{waiting} copies wait");
+    goes_on.open();
+    eventually("every copy is done with", || world.broker.copies_left(NAME) == 0).await;
+    assert_eq!(copies.load(Ordering::SeqCst), all.len(), "each came once");
+    running.stop().await;
+    world.assert_order(&handler.runs);
 }
 
 #[tokio::test(start_paused = true)]

@@ -275,6 +275,34 @@ async fn an_owner_that_is_fenced_and_still_assigned_takes_over_again_and_goes_on
     world.assert_order(&handler.runs);
 }
 
+// What came on before a stream was taken over again does not follow what is settled.
+#[tokio::test(start_paused = true)]
+async fn events_that_come_while_a_stream_is_taken_over_again_do_not_overtake_those_that_come_again() {
+    let world = World::with(&["a1", "a2", "a3"]);
+    world.broker.create_group(NAME, GroupOptions { batch_max: 1, ..GroupOptions::default() });
+    let fail = Latch::new();
+    let handler = Scripted::new({
+        let fail = fail.clone();
+        move |text, attempt| match (text, attempt) {
+            ("a1", 1) => Act::wait_and_fail(&fail),
+            _ => Act::Succeed,
+        }
+    });
+    let log = ordered_consumer::testing::FaultyFailureLog::new(world.log.clone());
+    // One event at a time, so that the next one comes when the first is given up.
+    let limits = Limits { buffered_events_max: 1, ..Limits::default() };
+    let running = Running::start(consumer(&handler, log.clone()).with_limits(limits), world.source());
+    eventually("the first event runs", || handler.runs.times("a1") == 1).await;
+    let options = ordered_consumer::TakeOverOptions::default();
+    drop(world.consumer(&handler).take_over(world.stream(0), options, async || true).await.unwrap());
+    log.slow(1_000, 0);
+    fail.open();
+    world.until_done(&handler.runs).await;
+    assert!(running.stats().fenced > 0);
+    running.stop().await;
+    world.assert_order(&handler.runs);
+}
+
 // The in-memory source says what it is; the tests above lean on its being owned.
 #[tokio::test(start_paused = true)]
 async fn the_tests_in_this_file_run_on_owned_streams() {

@@ -104,7 +104,8 @@ impl PollThread {
             }
             partition.proven_at = Some(sent);
             partition.committed_revision = item.revision;
-            if !partition.revoked {
+            // Also while it is being taken away: until it is given up, nobody else has it, and handlers may end.
+            if !partition.lease_over {
                 partition.lease.extend(self.options.lease.saturating_sub(sent.elapsed()));
             }
             if item.confirms && partition.phase == Phase::Committing {

@@ -56,9 +56,15 @@ pub(crate) struct Partition {
     pub(crate) reply: Option<oneshot::Sender<Confirmed>>,
     pub(crate) asked_at: Instant,
     pub(crate) paused: bool,
+    /// The engine has let go of it.
+    pub(crate) released: bool,
+    /// No proof extends the lease any more.
+    pub(crate) lease_over: bool,
     /// It is being taken away: nothing is read, and what is settled is still committed.
     pub(crate) revoked: bool,
     pub(crate) tracker: OffsetTracker,
+    /// How many partitions the topic had when this one was confirmed.
+    pub(crate) partitions: u32,
     /// The next offset to come, or one before it.
     pub(crate) next: i64,
     /// The tracker's revision that the broker has.
@@ -99,8 +105,11 @@ impl Partition {
             reply: None,
             asked_at: Instant::now(),
             paused: false,
+            released: false,
+            lease_over: false,
             revoked: false,
             tracker: OffsetTracker::new(0, &CompletedOffsets::default()),
+            partitions: 0,
             next: 0,
             committed_revision: 0,
             committed: None,
@@ -123,6 +132,11 @@ impl Partition {
         self.tag.gone.store(true, Ordering::Release);
         self.revoked = true;
         self.answer(Ok(None));
+    }
+
+    pub(crate) fn end_lease(&mut self) {
+        self.lease_over = true;
+        self.lease.end();
     }
 
     pub(crate) fn answer(&mut self, confirmed: Confirmed) {

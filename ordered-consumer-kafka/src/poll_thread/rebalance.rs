@@ -110,11 +110,13 @@ impl PollThread {
             };
             partition.go();
             if lost {
-                partition.lease.end();
+                partition.end_lease();
             }
             epochs.push(partition.epoch());
             if !partition.is_retry {
-                waits_for.insert(partition.epoch());
+                if !partition.released {
+                    waits_for.insert(partition.epoch());
+                }
                 assignments.push(partition.tag.assignment.clone());
             }
         }
@@ -134,7 +136,7 @@ impl PollThread {
         let mut assignments = Vec::new();
         for partition in self.partitions.values_mut() {
             partition.go();
-            partition.lease.end();
+            partition.end_lease();
             if !partition.is_retry {
                 assignments.push(partition.tag.assignment.clone());
             }
@@ -155,6 +157,11 @@ impl PollThread {
     }
 
     pub(super) fn released(&mut self, epoch: u64) {
+        if let Some(partition) = self.partitions.get_mut(&epoch) {
+            // Also one that the broker has not asked for, as while the engine shuts down.
+            partition.go();
+            partition.released = true;
+        }
         if let Some(revocation) = &mut self.revocation {
             revocation.waits_for.remove(&epoch);
         }
@@ -166,8 +173,9 @@ impl PollThread {
             // The session has ended meanwhile: nobody may go on with these.
             let epochs = revocation.epochs.clone();
             let mut assignments = Vec::new();
-            for partition in epochs.iter().filter_map(|epoch| self.partitions.get(epoch)) {
-                partition.lease.end();
+            for epoch in epochs {
+                let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
+                partition.end_lease();
                 if !partition.is_retry {
                     assignments.push(partition.tag.assignment.clone());
                 }
@@ -187,8 +195,10 @@ impl PollThread {
                     "revoked streams were not let go of in time, and are given up"
                 );
             }
-            for partition in revocation.epochs.iter().filter_map(|epoch| self.partitions.get(epoch)) {
-                partition.lease.end();
+            for epoch in &revocation.epochs {
+                if let Some(partition) = self.partitions.get_mut(epoch) {
+                    partition.end_lease();
+                }
             }
             revocation.commits_until = Some(now + LAST_COMMIT_MAX);
             self.commit_now = true;
@@ -232,7 +242,7 @@ impl PollThread {
         let stream = partition.tag.assignment.stream.clone();
         tracing::warn!(%stream, "the broker's client went back within an assignment, which begins anew from the committed offset");
         partition.go();
-        partition.lease.end();
+        partition.end_lease();
         self.copies.retain(|_, (of, _)| *of != epoch);
         let gone = vec![partition.tag.assignment.clone()];
         let Partition { place, is_retry, queue, .. } = partition;

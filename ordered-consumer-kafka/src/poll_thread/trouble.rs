@@ -27,45 +27,27 @@ impl PollThread {
         tracing::debug!(%code, why, "the broker's client reports an error");
         let group = &self.options.group;
         let topics = self.options.topic_list();
-        match code {
-            RDKafkaErrorCode::GroupAuthorizationFailed => {
-                self.fatal(format!(
-                    "this client may not be a member of the group {group}: allow READ on the group ({why})"
-                ));
-            }
-            RDKafkaErrorCode::TopicAuthorizationFailed => {
-                self.fatal(format!(
-                    "this client may not read a topic of {topics}: allow READ and DESCRIBE on it ({why})"
-                ));
-            }
-            RDKafkaErrorCode::Fatal | RDKafkaErrorCode::FencedInstanceId => {
-                let said = self.client.client().fatal_error().map_or(why.to_owned(), |(_, said)| said);
-                self.fatal(format!(
-                    "the broker's client cannot go on as a member of the group {group}: {said}"
-                ));
-            }
-            RDKafkaErrorCode::UnknownTopicOrPartition | RDKafkaErrorCode::UnknownTopic => {
-                // It may be that the broker does not know it yet.
-                let due = Instant::now() + self.options.missing_topic_grace;
-                self.check_topics_at.get_or_insert(due);
-            }
-            RDKafkaErrorCode::AllBrokersDown => {
-                if self.may_warn("brokers") {
-                    self.say(Said::Failed(SourceError::Unavailable(why.to_owned().into())));
-                }
-            }
-            RDKafkaErrorCode::Authentication => {
-                if self.may_warn("authentication") {
-                    let why = format!("the broker refuses who this client says it is: {why}");
-                    self.say(Said::Failed(SourceError::Unavailable(why.into())));
-                }
-            }
-            // There are more than a hundred, and none of the others asks for anything here.
-            #[expect(
-                clippy::wildcard_enum_match_arm,
-                reason = "the client's enumeration has more than a hundred"
-            )]
-            _ => {}
+        let is = |codes: &[RDKafkaErrorCode]| codes.contains(&code);
+        if is(&[RDKafkaErrorCode::GroupAuthorizationFailed]) {
+            self.fatal(format!(
+                "this client may not be a member of the group {group}: allow READ on the group ({why})"
+            ));
+        } else if is(&[RDKafkaErrorCode::TopicAuthorizationFailed]) {
+            self.fatal(format!(
+                "this client may not read a topic of {topics}: allow READ and DESCRIBE on it ({why})"
+            ));
+        } else if is(&[RDKafkaErrorCode::Fatal, RDKafkaErrorCode::FencedInstanceId]) {
+            let said = self.client.client().fatal_error().map_or(why.to_owned(), |(_, said)| said);
+            self.fatal(format!("the broker's client cannot go on as a member of the group {group}: {said}"));
+        } else if is(&[RDKafkaErrorCode::UnknownTopicOrPartition, RDKafkaErrorCode::UnknownTopic]) {
+            // It may be that the broker does not know it yet.
+            let due = Instant::now() + self.options.missing_topic_grace;
+            self.check_topics_at.get_or_insert(due);
+        } else if is(&[RDKafkaErrorCode::AllBrokersDown]) && self.may_warn("brokers") {
+            self.say(Said::Failed(SourceError::Unavailable(why.to_owned().into())));
+        } else if is(&[RDKafkaErrorCode::Authentication]) && self.may_warn("authentication") {
+            let why = format!("the broker refuses who this client says it is: {why}");
+            self.say(Said::Failed(SourceError::Unavailable(why.into())));
         }
     }
 

@@ -2,9 +2,16 @@
 
 mod chores;
 mod events;
+mod layouts;
 mod streams;
 
-use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -21,12 +28,14 @@ use super::{
     worker::{FromWorker, ToWorker, Worker},
 };
 use crate::{
-    Assignment, EventSource, Handler, RunError, SourceError, SourceMessage, limits,
-    relay::{FromRelay, Relay, ToRelay},
+    Assignment, EventSource, Handler, ReturnedCopy, RunError, SourceError, SourceMessage, StreamName, limits,
+    relay::{Relay, ToRelay},
 };
 
 /// How long a source that is unavailable is left alone.
 const SOURCE_WAIT_MAX: Duration = Duration::from_secs(5);
+/// Copies from the retry stream that wait for room to run.
+const COPIES_MAX: usize = 10_000;
 const FAR: Duration = Duration::from_secs(86_400);
 
 /// A call to the failure log that the conductor does not wait for has ended.
@@ -39,7 +48,10 @@ pub(crate) struct Conductor<H, S> {
     workers: Vec<mpsc::UnboundedSender<ToWorker>>,
     reports: mpsc::UnboundedReceiver<FromWorker>,
     relay: mpsc::UnboundedSender<ToRelay>,
-    from_relay: mpsc::UnboundedReceiver<FromRelay>,
+    settled_copies: mpsc::UnboundedReceiver<Vec<u64>>,
+    /// Copies that were handed to the relay and are not done with.
+    copies: usize,
+    copies_paused: bool,
     tasks: JoinSet<()>,
     _watchdog: Watchdog,
     intakes: HashMap<u64, Intake, BuildIdentity>,
@@ -57,6 +69,8 @@ pub(crate) struct Conductor<H, S> {
     chores_left: usize,
     /// What is held in all is not counted again before this.
     totals_after: Instant,
+    /// Layouts in which streams of this or another process wait for old ones, as far as is known.
+    awaited: HashSet<StreamName>,
 }
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
@@ -77,15 +91,17 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             workers.push(worker);
         }
         let (relay, relayed) = mpsc::unbounded_channel();
-        let (tell, from_relay) = mpsc::unbounded_channel();
-        tasks.spawn(Relay::new(Arc::clone(&core), relayed, tell).run());
+        let (settle_copies, settled_copies) = mpsc::unbounded_channel();
+        tasks.spawn(Relay::new(Arc::clone(&core), relayed, settle_copies).run());
         Self {
             core,
             source,
             workers,
             reports,
             relay,
-            from_relay,
+            settled_copies,
+            copies: 0,
+            copies_paused: false,
             tasks,
             _watchdog: watchdog,
             intakes: HashMap::default(),
@@ -100,6 +116,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             over_total: false,
             chores_left: 0,
             totals_after: Instant::now(),
+            awaited: HashSet::new(),
         }
     }
 
@@ -117,7 +134,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 Some(report) = self.reports.recv() => self.reported(report),
                 Some(step) = self.steps.next(), if !self.steps.is_empty() => step(&mut self),
                 said = self.source.next(), if source_ready => self.said(said),
-                Some(told) = self.from_relay.recv() => self.relay_says(told),
+                Some(receipts) = self.settled_copies.recv() => self.copies_settled(&receipts),
                 () = sleep_until(next_drop.unwrap_or(now + FAR)), if next_drop.is_some() => self.drop_overdue(),
                 () = sleep_until(wait_for_source.unwrap_or(now + FAR)), if wait_for_source.is_some() => {}
                 _ = chores.tick() => self.chores(),
@@ -160,7 +177,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             SourceMessage::Events { assignment, deliveries } => self.delivered(&assignment, deliveries),
             SourceMessage::Unreadable { assignment, index, why } => self.unreadable(&assignment, index, why),
-            SourceMessage::Copies(copies) => self.tell_relay(ToRelay::Copies(copies)),
+            SourceMessage::Copies(copies) => self.copies(copies),
             SourceMessage::Settled { assignment, through } => {
                 let slot = self.slots.get(&assignment).copied();
                 if let Some(intake) = slot.and_then(|slot| self.intakes.get_mut(&slot)) {
@@ -171,11 +188,22 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
     }
 
-    fn relay_says(&mut self, told: FromRelay) {
-        match told {
-            FromRelay::Settled(receipts) => self.source.settle_copies(&receipts),
-            FromRelay::Pause => self.source.pause_copies(),
-            FromRelay::Resume => self.source.resume_copies(),
+    /// Hands copies to the relay; with enough of them there, the source is asked for no more.
+    fn copies(&mut self, copies: Vec<ReturnedCopy>) {
+        self.copies += copies.len();
+        self.tell_relay(ToRelay::Copies(copies));
+        if self.copies >= COPIES_MAX && !self.copies_paused {
+            self.copies_paused = true;
+            self.source.pause_copies();
+        }
+    }
+
+    fn copies_settled(&mut self, receipts: &[u64]) {
+        self.source.settle_copies(receipts);
+        self.copies = self.copies.saturating_sub(receipts.len());
+        if self.copies <= COPIES_MAX / 2 && self.copies_paused {
+            self.copies_paused = false;
+            self.source.resume_copies();
         }
     }
 
@@ -210,8 +238,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         if ended.await.is_err() {
             tracing::warn!(consumer = %self.core.name, "a handler has not ended within the time for it, and is left behind");
         }
-        while let Ok(told) = self.from_relay.try_recv() {
-            self.relay_says(told);
+        while let Ok(receipts) = self.settled_copies.try_recv() {
+            self.copies_settled(&receipts);
         }
         let closed = self.source.close().await;
         tracing::info!(consumer = %self.core.name, "the consumer has stopped");

@@ -9,7 +9,10 @@ use async_trait::async_trait;
 use tokio::sync::watch;
 
 use super::cancelled::{cancelled_at_poll, yields};
-use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{
+    Assignment, Confirming, Delivery, EventSource, Index, LastIndexes, Settlement, Sharing, SourceError,
+    SourceMessage,
+};
 
 /// A source around another one, which fails by a plan. Without a plan it is the source that it is around.
 ///
@@ -32,6 +35,8 @@ use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceErro
 pub struct FaultySource<S> {
     source: S,
     faults: SourceFaults,
+    /// What is said next.
+    later: Option<SourceMessage>,
 }
 
 /// Plans what goes wrong with a [`FaultySource`]. Clones plan for the same one.
@@ -50,6 +55,7 @@ struct Plan {
     loses_settlements: bool,
     yields: u32,
     drops_next_at: Option<usize>,
+    unreadable: Option<Index>,
 }
 
 impl<S> FaultySource<S> {
@@ -57,7 +63,7 @@ impl<S> FaultySource<S> {
     #[must_use]
     pub fn new(source: S) -> Self {
         let faults = SourceFaults { plan: Arc::default(), stalled: Arc::new(watch::Sender::new(false)) };
-        Self { source, faults }
+        Self { source, faults, later: None }
     }
 
     /// What plans its faults.
@@ -104,6 +110,11 @@ impl SourceFaults {
         self.plan().drops_next_at = pending;
     }
 
+    /// From now on what is at this index, of whichever stream, is no event.
+    pub fn cannot_read(&self, index: Index) {
+        self.plan().unreadable = Some(index);
+    }
+
     /// From now on `next`, `confirm` and `close` wait until [`unstall`](Self::unstall).
     pub fn stall(&self) {
         self.stalled.send_replace(true);
@@ -145,6 +156,37 @@ impl SourceFaults {
     }
 }
 
+impl<S: EventSource> FaultySource<S> {
+    async fn asked(&mut self) -> Result<SourceMessage, SourceError> {
+        let drops_at = self.faults.plan().drops_next_at;
+        if let Some(pending) = drops_at
+            && let Some(message) = cancelled_at_poll(pending, self.source.next()).await
+        {
+            return message;
+        }
+        self.source.next().await
+    }
+
+    /// Hands over what comes before the index, and then says that this is no event; what follows is left out.
+    fn without(
+        &mut self,
+        unreadable: Index,
+        assignment: Assignment,
+        mut deliveries: Vec<Delivery>,
+    ) -> SourceMessage {
+        let found = deliveries.iter().position(|delivery| delivery.event.index() == unreadable);
+        let Some(place) = found else { return SourceMessage::Events { assignment, deliveries } };
+        deliveries.truncate(place);
+        let why = "it is no event, as planned".to_owned();
+        let said = SourceMessage::Unreadable { assignment: assignment.clone(), index: unreadable, why };
+        if deliveries.is_empty() {
+            return said;
+        }
+        self.later = Some(said);
+        SourceMessage::Events { assignment, deliveries }
+    }
+}
+
 #[async_trait]
 impl<S: EventSource> EventSource for FaultySource<S> {
     fn describe(&self) -> String {
@@ -157,13 +199,17 @@ impl<S: EventSource> EventSource for FaultySource<S> {
 
     async fn next(&mut self) -> Result<SourceMessage, SourceError> {
         self.faults.pass().await?;
-        let drops_at = self.faults.plan().drops_next_at;
-        if let Some(pending) = drops_at
-            && let Some(message) = cancelled_at_poll(pending, self.source.next()).await
-        {
-            return message;
+        if let Some(message) = self.later.take() {
+            return Ok(message);
         }
-        self.source.next().await
+        let message = self.asked().await?;
+        let unreadable = self.faults.plan().unreadable;
+        match (message, unreadable) {
+            (SourceMessage::Events { assignment, deliveries }, Some(index)) => {
+                Ok(self.without(index, assignment, deliveries))
+            }
+            (message, _) => Ok(message),
+        }
     }
 
     fn confirm(&mut self, assignment: &Assignment) -> Confirming {
@@ -175,6 +221,14 @@ impl<S: EventSource> EventSource for FaultySource<S> {
         Box::pin(async move {
             faults.pass().await?;
             confirming.await
+        })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let (faults, told) = (self.faults.clone(), self.source.last_indexes(assignment, streams));
+        Box::pin(async move {
+            faults.pass().await?;
+            told.await
         })
     }
 
