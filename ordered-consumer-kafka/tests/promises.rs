@@ -1,5 +1,7 @@
 //! Promises of the source that the conformance suite does not know of, on a broker in this process.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "what helps the tests may end them")]
+
 mod in_process;
 
 use std::{net::TcpListener, time::Duration};
@@ -60,7 +62,8 @@ impl Engine {
                     self.events.extend(deliveries.into_iter().map(|event| (assignment.clone(), event)));
                 }
                 SourceMessage::Unreadable { index, why, .. } => self.unreadable.push((index, why)),
-                _ => {}
+                SourceMessage::Settled { .. } => {}
+                other => panic!("{other:?}"),
             }
         }
     }
