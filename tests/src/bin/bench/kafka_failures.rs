@@ -59,7 +59,7 @@ impl Handler for Charge {
         if shared.waits {
             tokio::time::sleep(WAIT).await;
         }
-        if kafka_rig::entity_number(&event) % FAILING_OF == 0 {
+        if kafka_rig::entity_number(&event).is_multiple_of(FAILING_OF) {
             // In every arm these entities count for nothing, so that the same events are compared.
             let failure = || HandlerError::from(anyhow::anyhow!("this entity fails for good"));
             return if shared.some_fail { Err(failure()) } else { Ok(()) };
