@@ -127,6 +127,10 @@ async fn an_offset_past_the_end_stops_the_stream_and_says_what_to_do() {
     assert_eq!(index, Index::from(100u64));
     assert!(why.contains("ends at 3") && why.contains("is at 100") && why.contains("new stream"), "{why}");
     assert!(engine.events.is_empty());
+    // Taken over again, it is looked at again.
+    let (assignment, _) = engine.assigned[0].clone();
+    assert!(engine.source.confirm(&assignment).await.expect("an answer").is_none());
+    engine.until(|engine| engine.lost == [assignment.clone()] && !engine.unreadable.is_empty()).await;
 }
 
 #[tokio::test]
