@@ -9,7 +9,7 @@ mod broker;
 mod diary;
 mod fleet;
 mod options;
-mod store;
+pub(crate) mod store;
 mod summary;
 mod worker;
 

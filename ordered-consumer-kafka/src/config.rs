@@ -40,6 +40,8 @@ pub enum StartAt {
 /// | `enable.partition.eof` | `true`, and nothing else is taken |
 /// | `auto.offset.reset` | `earliest`; read as [`StartAt`], for partitions without a committed offset. The client gets `error`, so that an offset out of range is never skipped silently |
 /// | `partition.assignment.strategy` | `cooperative-sticky` |
+/// | `queued.min.messages`, `queued.max.messages.kbytes` | 10,000 and 8,192, for each partition: what the client fetches ahead |
+/// | `fetch.queue.backoff.ms` | 50 |
 /// | `enable.idempotence`, `acks`, `partitioner` | `true`, `all`, `murmur2_random` (Java's) |
 /// | `message.timeout.ms` | 20,000 |
 /// | `linger.ms` | 1 |
@@ -250,12 +252,11 @@ impl KafkaConfig {
 
     /// Has librdkafka look at the properties, and warns of plaintext.
     fn checked(&self, client: ClientConfig) -> Result<ClientConfig, ConfigError> {
-        let wants_tls = self.shared.get("security.protocol").is_some_and(|protocol| is_tls(protocol));
-        if wants_tls && !has_tls()? {
+        if client.get("security.protocol").is_some_and(is_tls) && !has_tls()? {
             return Err(ConfigError::NoTls { key: "security.protocol" });
         }
         client.create_native_config().map_err(|error| Self::client_error(&error))?;
-        if let Some(host) = self.plaintext_host()
+        if let Some(host) = plaintext_host(&client)
             && !self.warned.swap(true, Ordering::SeqCst)
         {
             tracing::warn!(
@@ -264,14 +265,6 @@ impl KafkaConfig {
             );
         }
         Ok(client)
-    }
-
-    /// The first host beyond this machine that is spoken to without encryption.
-    fn plaintext_host(&self) -> Option<&str> {
-        if self.shared.get("security.protocol").is_some_and(|protocol| is_tls(protocol)) {
-            return None;
-        }
-        self.bootstrap_servers().split(',').map(host).find(|host| !host.is_empty() && !is_loopback(host))
     }
 }
 
@@ -283,6 +276,12 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
+    // A partition has a queue of its own, so that these hold for each, where the client's own values (100,000, 64 MiB,
+    // 1 s) mean all together: a hundred partitions behind slow handlers would take 6 GiB. Half full is seen soon
+    // enough that a fast handler does not wait.
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.queue.backoff.ms", "50"),
 ];
 
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[
@@ -304,6 +303,15 @@ const PRODUCER_ALIASES: &[(&str, &str)] = &[
 
 fn is_tls(protocol: &str) -> bool {
     matches!(protocol.trim().to_ascii_lowercase().as_str(), "ssl" | "sasl_ssl")
+}
+
+/// The first host beyond this machine that is spoken to without encryption.
+fn plaintext_host(client: &ClientConfig) -> Option<&str> {
+    if client.get("security.protocol").is_some_and(is_tls) {
+        return None;
+    }
+    let servers = client.get(SERVERS).unwrap_or_default();
+    servers.split(',').map(host).find(|host| !host.is_empty() && !is_loopback(host))
 }
 
 /// Asked of the library itself: a user may have turned TLS on in rdkafka instead of here.

@@ -138,6 +138,21 @@ const RULES: &[Rule] = &[
         is_true,
         "a publish ends when the broker says that it has the copy; leave the property out",
     ),
+    (
+        &["max.in.flight", "max.in.flight.requests.per.connection"],
+        |value| value.parse().is_ok_and(|requests: i64| requests > 5),
+        "an idempotent producer has at most 5 requests on their way; leave the property out",
+    ),
+    (
+        &["retries", "message.send.max.retries"],
+        |value| value.parse() == Ok(0_i64),
+        "an idempotent producer must be able to send again; leave the property out",
+    ),
+    (
+        &["queuing.strategy"],
+        |value| value == "lifo",
+        "an entity's copies would overtake each other; leave the property out",
+    ),
     (&["offset.store.method"], |value| value == "file", OFFSETS),
 ];
 

@@ -1,4 +1,4 @@
-//! What a copy in the retry topic carries beside the original's headers.
+//! What copies carry beside the original's headers: in the retry topic, and in a mirror of parked events.
 //!
 //! | header | value |
 //! | --- | --- |
@@ -15,7 +15,7 @@
 use std::str;
 
 use bytes::Bytes;
-use ordered_consumer::{Event, ReleasedEvent};
+use ordered_consumer::Event;
 use rdkafka::message::{Header, OwnedHeaders};
 
 use crate::KEYLESS_PREFIX;
@@ -36,6 +36,18 @@ pub const ATTEMPTS: &str = "ordered-consumer-attempts";
 pub const ENTITY: &str = "ordered-consumer-entity";
 /// The record's key, on an event whose entity is another.
 pub const KEY: &str = "ordered-consumer-key";
+/// On a mirrored event: the consumer that parked it.
+pub const CONSUMER: &str = "ordered-consumer-consumer";
+/// On a mirrored event: why it is parked, a word such as `exhausted`; see [`ParkCause`](ordered_consumer::ParkCause).
+pub const CAUSE: &str = "ordered-consumer-cause";
+/// On a mirrored event: the version of its gate when it was parked, as text; a repeat has the same.
+pub const VERSION: &str = "ordered-consumer-version";
+/// On a mirrored event: the type of its last error.
+pub const ERROR_CLASS: &str = "ordered-consumer-error-class";
+/// On a mirrored event: what its last error said.
+pub const ERROR: &str = "ordered-consumer-error";
+/// On a mirrored event: when it last failed, in milliseconds since 1970, as text.
+pub const FAILED_AT: &str = "ordered-consumer-failed-at";
 
 /// Spring Kafka's names, understood by its tools: text, a big-endian `int`, and two big-endian `long`s.
 const DLT_TOPIC: &str = "kafka_dlt-original-topic";
@@ -43,6 +55,8 @@ const DLT_PARTITION: &str = "kafka_dlt-original-partition";
 const DLT_OFFSET: &str = "kafka_dlt-original-offset";
 const DLT_TIMESTAMP: &str = "kafka_dlt-original-timestamp";
 const DLT_GROUP: &str = "kafka_dlt-original-consumer-group";
+pub(crate) const DLT_CLASS: &str = "kafka_dlt-exception-fqcn";
+pub(crate) const DLT_MESSAGE: &str = "kafka_dlt-exception-message";
 
 /// A record that is about to be sent, but for its value.
 pub(crate) struct CopyHead {
@@ -84,11 +98,10 @@ impl HeaderList {
 }
 
 /// The copy's key and headers. With `dlt_group`, Spring Kafka's headers too.
-pub(crate) fn copy_head(released: &ReleasedEvent, dlt_group: Option<&str>) -> CopyHead {
-    let event = &released.event;
+pub(crate) fn copy_head(event: &Event, attempts: u32, dlt_group: Option<&str>) -> CopyHead {
     let mut headers = originals(event);
     add_place(&mut headers, event);
-    headers.push(ATTEMPTS, released.attempts.to_string());
+    headers.push(ATTEMPTS, attempts.to_string());
     let key = copy_key(event);
     if key.as_ref() != Some(event.entity()) {
         headers.push(ENTITY, event.entity().clone());
@@ -100,14 +113,14 @@ pub(crate) fn copy_head(released: &ReleasedEvent, dlt_group: Option<&str>) -> Co
 }
 
 /// What the original came with, but for ours: a copy of a copy has them once.
-pub(crate) fn originals(event: &Event) -> HeaderList {
+fn originals(event: &Event) -> HeaderList {
     let kept = event.headers().iter().filter(|(name, _)| !name.starts_with(PREFIX.as_bytes()));
     HeaderList(kept.map(|(name, value)| (name.clone(), value.cloned())).collect())
 }
 
 /// The original's key. Of an event whose key is null and whose entity is from elsewhere, its entity, so that all its
 /// copies are in one partition; of an unordered one, none.
-pub(crate) fn copy_key(event: &Event) -> Option<Bytes> {
+fn copy_key(event: &Event) -> Option<Bytes> {
     if event.entity().starts_with(KEYLESS_PREFIX) {
         return None;
     }
@@ -115,7 +128,7 @@ pub(crate) fn copy_key(event: &Event) -> Option<Bytes> {
 }
 
 /// Where the event came from.
-pub(crate) fn add_place(headers: &mut HeaderList, event: &Event) {
+fn add_place(headers: &mut HeaderList, event: &Event) {
     match topic_partition(event) {
         Some((topic, partition)) => {
             headers.push(TOPIC, topic.to_owned());
@@ -127,7 +140,7 @@ pub(crate) fn add_place(headers: &mut HeaderList, event: &Event) {
 }
 
 /// The same as Spring Kafka's tools read it; what has no place in its numbers is left out.
-pub(crate) fn add_dlt(headers: &mut HeaderList, event: &Event, group: &str) {
+fn add_dlt(headers: &mut HeaderList, event: &Event, group: &str) {
     if let Some((topic, partition)) = topic_partition(event) {
         headers.push(DLT_TOPIC, topic.to_owned());
         headers.push(DLT_PARTITION, partition.to_be_bytes().to_vec());

@@ -3,17 +3,9 @@
 use std::fmt;
 
 use async_trait::async_trait;
-use ordered_consumer::{EventPublisher, PublishError, Published, ReleasedEvent};
+use ordered_consumer::{EventPublisher, Published, ReleasedEvent};
 
-use crate::{
-    ConfigError, KafkaConfig,
-    headers::{self, CopyHead},
-    producer::{Outgoing, Producer},
-    topic_sizes::TopicSizes,
-};
-
-/// At most what a batch of one record has beside key, value and headers.
-pub(crate) const RECORD_OVERHEAD_MAX: usize = 100;
+use crate::{ConfigError, KafkaConfig, headers, topic_sender::TopicSender};
 
 /// Sends released events to the retry topic.
 ///
@@ -40,11 +32,9 @@ pub(crate) const RECORD_OVERHEAD_MAX: usize = 100;
 /// # }
 /// ```
 pub struct KafkaPublisher {
-    topic: String,
+    sender: TopicSender,
     group: String,
     dlt_headers: bool,
-    producer: Producer,
-    sizes: TopicSizes,
 }
 
 impl KafkaPublisher {
@@ -53,14 +43,8 @@ impl KafkaPublisher {
     /// # Errors
     /// [`ConfigError`]: a property is refused, by this crate or by librdkafka.
     pub fn new(config: &KafkaConfig, topic: impl Into<String>) -> Result<Self, ConfigError> {
-        let topic = topic.into();
-        Ok(Self {
-            group: config.group().to_owned(),
-            dlt_headers: false,
-            producer: Producer::new(config)?,
-            sizes: TopicSizes::new(config.clone(), topic.clone()),
-            topic,
-        })
+        let sender = TopicSender::new(config, topic.into())?;
+        Ok(Self { sender, group: config.group().to_owned(), dlt_headers: false })
     }
 
     /// Copies also say where they came from in headers `kafka_dlt-original-*`, in the binary form that tools for Spring
@@ -70,57 +54,24 @@ impl KafkaPublisher {
         self.dlt_headers = true;
         self
     }
-
-    async fn publish_one(
-        &self,
-        released: &ReleasedEvent,
-        topic_max: Option<usize>,
-    ) -> Result<(), PublishError> {
-        let dlt_group = self.dlt_headers.then_some(self.group.as_str());
-        let CopyHead { key, headers } = headers::copy_head(released, dlt_group);
-        let payload = released.event.payload();
-        let bytes = RECORD_OVERHEAD_MAX
-            + headers.size_max()
-            + key.as_ref().map_or(0, bytes::Bytes::len)
-            + payload.map_or(0, bytes::Bytes::len);
-        let max = self.producer.bytes_max(topic_max);
-        if bytes > max {
-            self.sizes.doubt();
-            return Err(PublishError::Refused(TooLarge { bytes, max }.into()));
-        }
-        let headers = headers.to_owned_headers().map_err(|error| PublishError::Refused(error.into()))?;
-        let record = Outgoing { topic: &self.topic, key, payload, headers };
-        let sent = self.producer.send(record, topic_max).await;
-        if matches!(sent, Err(PublishError::Refused(_))) {
-            self.sizes.doubt();
-        }
-        sent
-    }
-}
-
-/// A copy is too large with its headers.
-#[derive(Debug, thiserror::Error)]
-#[error(
-    "with its headers the record has up to {bytes} bytes, and {max} are taken; raise the topic's max.message.bytes, and message.max.bytes if it is set"
-)]
-pub(crate) struct TooLarge {
-    pub(crate) bytes: usize,
-    pub(crate) max: usize,
 }
 
 #[async_trait]
 impl EventPublisher for KafkaPublisher {
     fn describe(&self) -> String {
-        format!("Kafka topic {}", self.topic)
+        format!("Kafka topic {}", self.sender.topic())
     }
 
     async fn publish(&self, events: &[ReleasedEvent]) -> Published {
         if events.is_empty() {
             return Published { count: 0, failed: None };
         }
-        let topic_max = self.sizes.bytes_max().await;
+        let topic_max = self.sender.topic_max().await;
+        let dlt_group = self.dlt_headers.then_some(self.group.as_str());
         for (count, released) in events.iter().enumerate() {
-            if let Err(error) = self.publish_one(released, topic_max).await {
+            let head = headers::copy_head(&released.event, released.attempts, dlt_group);
+            let sent = self.sender.send(head, released.event.payload(), topic_max).await;
+            if let Err(error) = sent {
                 return Published { count, failed: Some(error) };
             }
         }
@@ -131,7 +82,7 @@ impl EventPublisher for KafkaPublisher {
 impl fmt::Debug for KafkaPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.debug_struct("KafkaPublisher")
-            .field("topic", &self.topic)
+            .field("topic", &self.sender.topic())
             .field("dlt_headers", &self.dlt_headers)
             .finish_non_exhaustive()
     }

@@ -9,7 +9,7 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
 };
 use tokio::sync::{mpsc::UnboundedReceiver, oneshot};
 
@@ -155,6 +155,13 @@ impl EventSource for KafkaSource {
         self.tell(Command::Confirm { epoch: assignment.epoch, beginning, reply });
         // Where nobody answers any more, the assignment is not this source's.
         Box::pin(async move { answer.await.unwrap_or(Ok(None)) })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let (reply, answer) = oneshot::channel();
+        self.tell(Command::LastOffsets { epoch: assignment.epoch, partitions: streams, reply });
+        let gone = || SourceError::Unavailable("the assignment is not this source's any more".into());
+        Box::pin(async move { answer.await.unwrap_or_else(|_| Err(gone())) })
     }
 
     fn pause(&mut self, assignment: &Assignment) {

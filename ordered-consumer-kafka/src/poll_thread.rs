@@ -214,6 +214,12 @@ impl PollThread {
                 }
             }
             Command::SettleCopies(receipts) => self.settle_copies(&receipts),
+            Command::LastOffsets { epoch, partitions, reply } => {
+                // Of an assignment that is gone nobody waits for the answer, which is dropped.
+                if let Some(partition) = self.partitions.get(&epoch) {
+                    self.look_up_last_offsets(partition.place.0.clone(), partitions, reply);
+                }
+            }
             Command::Release { epoch } => self.released(epoch),
             Command::Close(reply) => {
                 self.closing = Some((reply, Instant::now() + self.options.close_timeout / 2));

@@ -179,6 +179,11 @@ impl Producer {
             let batch = config.get("batch.size").and_then(|bytes| bytes.parse().ok());
             let batch = batch.unwrap_or(MESSAGE_BYTES_MAX).min(topic_max).max(1);
             config.set("batch.size", batch.to_string());
+            // A record that is larger than the whole queue would wait for room for ever.
+            let queue =
+                config.get("queue.buffering.max.kbytes").and_then(|kib| kib.parse().ok()).unwrap_or(0);
+            let queue = queue.max(topic_max / 512).clamp(1, 2_147_483_647);
+            config.set("queue.buffering.max.kbytes", queue.to_string());
         }
         let client = config.create_with_context::<_, ThreadedProducer<Context>>(Context);
         let client = client.map_err(|error| KafkaConfig::client_error(&error))?;

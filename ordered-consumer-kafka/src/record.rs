@@ -6,7 +6,7 @@ use std::{
     time::{Duration, SystemTime, UNIX_EPOCH},
 };
 
-use rdkafka::message::{Headers as _, Message};
+use rdkafka::message::{Headers, Message};
 
 use crate::RecordError;
 
@@ -39,7 +39,7 @@ impl<'r> Record<'r> {
             key: message.key(),
             payload: message.payload(),
             time_millis: message.timestamp().to_millis(),
-            headers: headers_of(message)?,
+            headers: message.headers().map_or_else(|| Ok(Vec::new()), read_headers)?,
         })
     }
 
@@ -94,8 +94,7 @@ impl<'r> Record<'r> {
 }
 
 /// rdkafka panics over a name that is not UTF-8, in the thread that polls; here the record is refused instead.
-fn headers_of<M: Message>(message: &M) -> Result<Vec<BorrowedHeader<'_>>, RecordError> {
-    let Some(headers) = message.headers() else { return Ok(Vec::new()) };
+fn read_headers<H: Headers>(headers: &H) -> Result<Vec<BorrowedHeader<'_>>, RecordError> {
     let read = || headers.iter().map(|header| (header.key, header.value)).collect();
     catch_unwind(AssertUnwindSafe(read)).map_err(|_| RecordError::HeaderName)
 }
@@ -107,5 +106,36 @@ impl fmt::Debug for Record<'_> {
             .field("partition", &self.partition)
             .field("offset", &self.offset)
             .finish_non_exhaustive()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use rdkafka::message::Header;
+
+    use super::*;
+
+    struct NotText;
+
+    impl Headers for NotText {
+        fn count(&self) -> usize {
+            1
+        }
+
+        fn try_get(&self, _: usize) -> Option<Header<'_, &[u8]>> {
+            panic!("as rdkafka does for a name that is not UTF-8");
+        }
+
+        fn try_get_as<V>(&self, _: usize) -> Option<Result<Header<'_, &V>, V::Error>>
+        where
+            V: rdkafka::message::FromBytes + ?Sized,
+        {
+            None
+        }
+    }
+
+    #[test]
+    fn a_header_that_rdkafka_panics_over_is_an_error() {
+        assert!(matches!(read_headers(&NotText), Err(RecordError::HeaderName)));
     }
 }

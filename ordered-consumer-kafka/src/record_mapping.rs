@@ -26,6 +26,9 @@ type EntityFunction = dyn Fn(&Record<'_>) -> Result<Bytes, BoxError> + Send + Sy
 /// order, neither Kafka nor this crate. Where one process sees such an entity in two partitions of a topic, it refuses
 /// the record ([`RecordError::EntitySpansPartitions`]); it remembers only the latest few thousand entities of a topic,
 /// and cannot see what other processes read.
+///
+/// **Change it only when nothing is in the failure log.** Failures are kept by entity: under another one, an event would
+/// not find the failure that it must wait for.
 #[derive(Clone, Default)]
 #[non_exhaustive]
 pub enum EntityKey {
@@ -135,6 +138,9 @@ impl RecordMapping {
     }
 
     /// Whether CloudEvents are understood. They are, unless this says no.
+    ///
+    /// The failure log knows an event by id and payload: with this changed, one that is logged and comes again from the
+    /// broker is taken for another event at the same place, and parks.
     #[must_use]
     pub fn cloud_events(mut self, understood: bool) -> Self {
         self.cloud_events = understood;

@@ -9,7 +9,7 @@ use std::{
     time::Instant,
 };
 
-use ordered_consumer::{AssignedStream, Assignment, Confirmation, SourceError, SourceMessage};
+use ordered_consumer::{AssignedStream, Assignment, Confirmation, Index, SourceError, SourceMessage};
 use rdkafka::error::RDKafkaErrorCode;
 use tokio::sync::oneshot;
 
@@ -17,6 +17,9 @@ use crate::poll_thread::Looked;
 
 /// The answer to a confirmation.
 pub(crate) type Confirmed = Result<Option<Confirmation>, SourceError>;
+
+/// Where the answer goes when it is asked how far partitions reach.
+pub(crate) type LastOffsets = oneshot::Sender<Result<Vec<Option<Index>>, SourceError>>;
 
 /// One assignment, known to both sides.
 #[derive(Debug)]
@@ -52,6 +55,11 @@ pub(crate) enum Command {
         offsets: Vec<i64>,
     },
     SettleCopies(Vec<u64>),
+    LastOffsets {
+        epoch: u64,
+        partitions: u32,
+        reply: LastOffsets,
+    },
     Release {
         epoch: u64,
     },

@@ -11,8 +11,8 @@ use crate::{KafkaConfig, admin::Admin};
 
 /// Between two looks, because the limit may be changed.
 const LOOK_EVERY: Duration = Duration::from_secs(300);
-/// After a look that failed.
-const LOOK_AGAIN: Duration = Duration::from_secs(60);
+/// After the first look that failed; doubled each time, up to the usual.
+const LOOK_AGAIN: Duration = Duration::from_secs(2);
 /// How long a look may take; a publish waits for the first, so it is short.
 const PATIENCE: Duration = Duration::from_secs(2);
 
@@ -21,6 +21,8 @@ struct Known {
     bytes_max: Option<usize>,
     /// None before the first look has ended.
     look_at: Option<Instant>,
+    /// Looks that failed, one after the other.
+    failed: u32,
 }
 
 /// A topic's `max.message.bytes`, looked up when it is first asked for, and again every few minutes.
@@ -71,19 +73,23 @@ impl TopicSizes {
             Ok(admin) => admin.bytes_max(&self.topic).await.map_err(|error| error.to_string()),
             Err(error) => Err(error.to_string()),
         };
-        let (told, next) = match asked {
-            Ok(told) => (told, LOOK_EVERY),
+        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
+        let next = match asked {
+            Ok(told) => {
+                (known.bytes_max, known.failed) = (told, 0);
+                LOOK_EVERY
+            }
             Err(error) => {
                 tracing::debug!(
                     topic = self.topic,
                     error,
                     "the broker does not tell how large a record the topic takes; sending shows it"
                 );
-                (self.known().bytes_max, LOOK_AGAIN)
+                known.failed = known.failed.saturating_add(1);
+                LOOK_AGAIN.saturating_mul(1 << known.failed.min(10)).min(LOOK_EVERY)
             }
         };
-        let mut known = self.known.lock().unwrap_or_else(PoisonError::into_inner);
-        *known = Known { bytes_max: told, look_at: Some(Instant::now() + next) };
-        told
+        known.look_at = Some(Instant::now() + next);
+        known.bytes_max
     }
 }

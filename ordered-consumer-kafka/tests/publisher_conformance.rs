@@ -1,6 +1,10 @@
 //! The core's rules of publishers, on a mock cluster.
 
-mod support;
+#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+
+#[path = "publishing/publisher_parts.rs"]
+mod publisher_parts;
+mod publishing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -9,11 +13,8 @@ use ordered_consumer::{
     EventPublisher, EventSource, Index, Sharing, StreamName, testing::source::SourceFixture,
 };
 use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher};
-use support::{
-    mock::Mock,
-    publisher_parts::{Refused, RefusingPublisher},
-    retry_reader::RetryReader,
-};
+use publisher_parts::{Refused, RefusingPublisher};
+use publishing::{mock::Mock, retry_reader::RetryReader};
 
 const RETRY: &str = "g.retry";
 
@@ -36,7 +37,7 @@ impl SourceFixture for Fixture {
     }
 
     fn quiet(&self) -> Duration {
-        Duration::from_millis(1_500)
+        Duration::from_millis(800)
     }
 
     /// The rules of publishers need a place, and no event there.
@@ -47,7 +48,7 @@ impl SourceFixture for Fixture {
     }
 
     async fn open(&mut self) -> Box<dyn EventSource> {
-        Box::new(RetryReader::new(&self.config, RETRY, 2))
+        Box::new(RetryReader::open(&self.config, RETRY, 2).await)
     }
 
     async fn wait_for_redelivery(&mut self) {}
@@ -72,6 +73,7 @@ async fn fixture() -> Box<dyn SourceFixture> {
     let mock = Mock::new(&[(RETRY, 2)]);
     let config = KafkaConfig::new(mock.servers(), "g")
         .set("message.timeout.ms", "1500")
+        .set("fetch.wait.max.ms", "10")
         .set("reconnect.backoff.max.ms", "100");
     let publisher = Arc::new(KafkaPublisher::new(&config, RETRY).unwrap());
     Box::new(Fixture { mock, config, publisher, refused: Refused::default(), published: 0 })

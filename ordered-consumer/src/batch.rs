@@ -45,6 +45,7 @@ pub(crate) fn offered(input: &Input) -> Vec<&Event> {
         | Input::Resolve { .. }
         | Input::FailAgain { .. }
         | Input::GiveBack { .. }
+        | Input::Mirrored { .. }
         | Input::Operate(_) => Vec::new(),
     }
 }
@@ -64,7 +65,8 @@ pub(crate) fn edit(input: &Input) -> Option<(Option<&Bytes>, &Headers)> {
         | Input::Renew { .. }
         | Input::Resolve { .. }
         | Input::FailAgain { .. }
-        | Input::GiveBack { .. } => None,
+        | Input::GiveBack { .. }
+        | Input::Mirrored { .. } => None,
     }
 }
 

@@ -8,7 +8,8 @@ use std::{
 
 use crate::{
     ConsumerName, EventPublisher, EventSource, FailureLog, Handler, Limits, NameError, Operator,
-    OutagePolicy, RetryPolicy, RunError, Stats, StreamName, TelemetryOptions, Timeouts,
+    OutagePolicy, ParkedPublisher, RetryPolicy, RunError, Stats, StreamName, StreamsAdded, TelemetryOptions,
+    Timeouts,
     engine::{
         conductor::Conductor,
         core::{Core, Parts},
@@ -51,8 +52,10 @@ pub struct OrderedConsumer<H> {
     timeouts: Timeouts,
     log: Arc<dyn FailureLog>,
     publisher: Option<Arc<dyn EventPublisher>>,
+    parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     telemetry: TelemetryOptions,
     outage_policy: OutagePolicy,
+    streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
     handler: Mutex<Option<H>>,
     core: OnceLock<Arc<Core<H>>>,
@@ -63,6 +66,7 @@ pub struct OrderedConsumer<H> {
 pub(crate) struct Shared {
     pub(crate) streams: Arc<KnownStreams>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     pub(crate) due: Arc<crate::engine::due::Due>,
 }
 
@@ -80,8 +84,10 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: Timeouts::default(),
             log: Arc::new(failures),
             publisher: None,
+            parked_mirror: None,
             telemetry: TelemetryOptions::default(),
             outage_policy: OutagePolicy::default(),
+            streams_added: StreamsAdded::default(),
             shared: Arc::default(),
             handler: Mutex::new(Some(handler)),
             core: OnceLock::new(),
@@ -117,11 +123,38 @@ impl<H: Handler> OrderedConsumer<H> {
         self
     }
 
+    /// Shows each parked event to a mirror, such as a topic that dead-letter tools read. Off without it. Set before the
+    /// consumer is first used, and alike in all its processes.
+    ///
+    /// The head of every entity that is parked, for whatever cause, is published **at least once**, also when the process
+    /// dies right after the park: the failure log remembers until the mirror has it. The log stays the truth: nothing is
+    /// read back, and events that wait behind a parked one are not mirrored, until they become a parked head themselves.
+    ///
+    /// * An event is mirrored again when it is parked again, and when the answer of a publish was lost; between entities
+    ///   there is no order, and none between parks of one entity that follow each other while the mirror is away.
+    /// * A park that an operator undoes before the mirror had it (retry, edit, skip, discard, resume) is not mirrored. One
+    ///   that the mirror refuses for good is reported once, and is not mirrored.
+    /// * What had parked before the mirror was turned on is mirrored when an operator asks for it:
+    ///   [`Operator::mirror_all`].
+    #[must_use]
+    pub fn with_parked_mirror(mut self, mirror: impl ParkedPublisher) -> Self {
+        self.parked_mirror = Some(Arc::new(mirror));
+        self
+    }
+
     /// When failures of many entities are an outage, for which streams pause. On unless it is [`OutagePolicy::off`]. Set
     /// before the consumer is first used.
     #[must_use]
     pub fn with_outage_policy(mut self, policy: OutagePolicy) -> Self {
         self.outage_policy = policy;
+        self
+    }
+
+    /// What becomes of streams that are added to a topic while it is consumed (Kafka's partitions): unless changed, they
+    /// wait for the old ones. Set before the consumer is first used.
+    #[must_use]
+    pub fn with_streams_added(mut self, streams_added: StreamsAdded) -> Self {
+        self.streams_added = streams_added;
         self
     }
 
@@ -162,6 +195,7 @@ impl<H: Handler> OrderedConsumer<H> {
             sharing = ?source.sharing(),
             failure_log = core.log.describe(),
             way_back = core.publisher.as_ref().map_or_else(|| "in-process".to_owned(), |publisher| publisher.describe()),
+            parked_mirror = core.parked_mirror.as_ref().map(|mirror| mirror.describe()),
             running_max = core.limits.running_max,
             held_events_max = core.limits.held_events_max,
             held_bytes_max = core.limits.held_bytes_max,
@@ -209,6 +243,13 @@ impl<H: Handler> OrderedConsumer<H> {
         self.shared.stopped.all()
     }
 
+    /// Streams of this process that were added to their topic and wait for the old ones, each with what it waits for: see
+    /// [`StreamsAdded`].
+    #[must_use]
+    pub fn waiting_streams(&self) -> Vec<(StreamName, String)> {
+        self.shared.waiting.all()
+    }
+
     /// What an operator can ask and do; `by` is who, for the audit.
     ///
     /// # Errors
@@ -238,8 +279,10 @@ impl<H: Handler> OrderedConsumer<H> {
             timeouts: self.timeouts.clone(),
             log: Arc::clone(&self.log),
             publisher: self.publisher.as_ref().map(Arc::clone),
+            parked_mirror: self.parked_mirror.as_ref().map(Arc::clone),
             telemetry: self.telemetry.clone(),
             outage_policy: self.outage_policy.clone(),
+            streams_added: self.streams_added,
             shared: Arc::clone(&self.shared),
         };
         let core = Core::start(parts).map_err(|error| RunError::Internal { source: error.into() })?;

@@ -14,6 +14,7 @@ pub(crate) mod guarded;
 pub(crate) mod intake;
 pub(crate) mod known_streams;
 pub(crate) mod lane;
+pub(crate) mod layout_wait;
 pub(crate) mod life;
 pub(crate) mod outage;
 pub(crate) mod persist;

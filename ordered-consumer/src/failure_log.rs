@@ -8,7 +8,8 @@ use bytes::Bytes;
 use crate::{
     ConsumerName, CountBy, Counts, Digest, Event, FailureLogError, GateQuery, Index, StreamName, Timestamp,
     gate::{
-        Audit, Gate, Guard, Input, Reply, Settings, Settle, StreamRecord, StreamRefusal, TakeOver, Taken,
+        Audit, Gate, Guard, Input, LayoutRecord, LayoutStep, ParkedHead, Reply, Settings, Settle,
+        StreamRecord, StreamRefusal, TakeOver, Taken,
     },
 };
 
@@ -69,27 +70,44 @@ pub struct TakenGate {
     pub taken: Taken,
 }
 
+/// A parked gate that the relay has taken, to mirror its head and nothing else.
+#[derive(Clone, Debug)]
+pub struct TakenParked {
+    /// The gate.
+    pub key: GateKey,
+    /// What is to be mirrored.
+    pub head: ParkedHead,
+}
+
 /// What the relay found.
 #[derive(Clone, Debug, Default)]
 pub struct DueGates {
     /// Gates taken, the longest due first.
     pub taken: Vec<TakenGate>,
+    /// Parked gates taken for the mirror: never to be run, nor published to the retry stream.
+    pub to_mirror: Vec<TakenParked>,
     /// When the next gate falls due, as far as is known: none when no gate of the consumer has a due time.
     pub next_due_in: Option<Duration>,
     /// Gates that this look has parked, because the last run that they may have was lost.
     pub parked: Vec<GateKey>,
-    /// For how long the longest due of what was found had been due: how far behind the relay is.
+    /// For how long the longest due of what was found had been due, the mirror's aside: how far behind the relay is.
     pub overdue: Duration,
 }
 
 impl DueGates {
     /// Takes down what [`Take`](Input::Take) did to one gate, `before` which it was this.
     pub fn note(&mut self, key: GateKey, before: &Gate, reply: &Reply, now: Timestamp) {
-        self.overdue = self.overdue.max(before.due_at.map_or(Duration::ZERO, |due_at| now.since(due_at)));
+        let parks = matches!(reply, Reply::TakenParked(_) | Reply::NotTaken { parked: Some(_) });
+        if before.parked.is_none() {
+            self.overdue = self.overdue.max(before.due_at.map_or(Duration::ZERO, |due_at| now.since(due_at)));
+            if parks {
+                self.parked.push(key.clone());
+            }
+        }
         if let Reply::Taken(taken) = reply {
             self.taken.push(TakenGate { key, taken: *taken });
-        } else if before.parked.is_none() && matches!(reply, Reply::NotTaken { parked: Some(_) }) {
-            self.parked.push(key);
+        } else if let Reply::TakenParked(head) = reply {
+            self.to_mirror.push(TakenParked { key, head: head.clone() });
         }
     }
 }
@@ -139,7 +157,8 @@ pub enum StreamDecision {
     /// that hold events stay.
     Replay,
     /// The name now means another stream: the old one's record and gates are set apart under `NAME~GENERATION`, where
-    /// its held events go on being retried, and the name begins anew.
+    /// its held events go on being retried, and the name begins anew; so does the layout that it belongs to
+    /// ([`LayoutStep::Forget`]).
     NewStream,
 }
 
@@ -248,6 +267,29 @@ pub trait FailureLog: fmt::Debug + Send + Sync + 'static {
         by: &str,
         why: &str,
     ) -> Result<(), FailureLogError>;
+
+    /// Applies [`gate::step_layout`](crate::gate::step_layout) to a layout's row, which it locks if anything changes, and
+    /// returns it as it is now.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError>;
+
+    /// Whether any gate of the stream has its head at or below this index. It may read every gate of the stream.
+    ///
+    /// # Errors
+    /// [`FailureLogError`].
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError>;
 
     /// Entities of the stream that have a gate of any state, tombstones too: at most `limit`, after `after` in the
     /// order of their bytes. With `paused_only`, those that an operator paused or parked.

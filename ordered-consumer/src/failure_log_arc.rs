@@ -8,7 +8,7 @@ use bytes::Bytes;
 use crate::{
     Answers, AuditLine, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog, FailureLogError,
     GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 #[async_trait]
@@ -81,6 +81,24 @@ impl<L: FailureLog + ?Sized> FailureLog for Arc<L> {
         why: &str,
     ) -> Result<(), FailureLogError> {
         (**self).decide_stream(consumer, stream, decision, by, why).await
+    }
+
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        (**self).layout(consumer, layout, step).await
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        (**self).has_unresolved(consumer, stream, through).await
     }
 
     async fn gated_entities(

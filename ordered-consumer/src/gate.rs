@@ -16,6 +16,7 @@
 mod arrive;
 mod decide;
 mod input;
+mod layout;
 mod operate;
 mod relay;
 mod reply;
@@ -28,7 +29,10 @@ pub use input::{
     Action, Arrival, ClaimToken, FAILURE_TEXT_BYTES_MAX, Failure, Guard, Input, LoggedAt, Moment, Next,
     Operation, Rows, Settings,
 };
-pub use relay::Taken;
+pub use layout::{
+    LAYOUT_CHANGES_MAX, LayoutChange, LayoutRecord, LayoutStep, Standing, has_passed, step_layout,
+};
+pub use relay::{ParkedHead, Taken};
 pub use reply::{
     Audit, ClaimRefusal, FenceRefusal, Grant, Logged, OperatorRefusal, Reply, Resolved, Step, Verdict,
 };
@@ -88,7 +92,8 @@ pub struct Gate {
     pub released: Option<Index>,
     /// Attempts made on the head.
     pub attempts: u32,
-    /// When the relay looks next; with a claim, the claim's deadline; none when parked or when nothing is left.
+    /// When the relay looks next; with a claim, the claim's deadline; none when nothing is left, and when parked. With
+    /// [`Settings::mirror_parked`], a parked head has a due time until the mirror has it: it says nothing of retries.
     pub due_at: Option<Timestamp>,
     /// The token of the run that has the head, if one has.
     pub claim: Option<ClaimToken>,
@@ -187,10 +192,19 @@ impl Gate {
     }
 
     /// Parks the head; a run that has it keeps its claim, and the claim its deadline.
-    fn park(&mut self, cause: ParkCause) {
+    fn park(&mut self, cause: ParkCause, moment: &Moment<'_>) {
         self.parked = Some(cause);
         if self.claim.is_none() {
-            self.due_at = None;
+            self.mirror(moment);
+        }
+    }
+
+    /// Makes the head of a parked gate due for the mirror, where there is one; nothing else of a parked gate is ever due.
+    fn mirror(&mut self, moment: &Moment<'_>) {
+        let mirrors = moment.settings.mirror_parked && self.head.is_some();
+        self.due_at = mirrors.then_some(moment.now);
+        if mirrors {
+            self.takes = 0;
         }
     }
 }
@@ -226,6 +240,9 @@ pub fn step(
         }
         Input::FailAgain { token, failure, next } => run::fail_again(gate, *token, failure, *next, moment),
         Input::GiveBack { token, after } => run::give_back(gate, *token, *after, moment),
+        Input::Mirrored { index, version, refused } => {
+            relay::mirrored(gate, *index, *version, refused.as_ref())
+        }
         Input::Operate(operation) => operate::operate(gate, rows, operation, moment),
     }
 }

@@ -64,6 +64,7 @@
 //! | a zombie owner | [`force_lose`](InMemoryBroker::force_lose) |
 //! | duplicates | [`redeliver`](InMemoryBroker::redeliver) |
 //! | a position that went back | [`rewind`](InMemoryBroker::rewind) |
+//! | partitions added to a topic | [`add_partitions`](InMemoryBroker::add_partitions) |
 //! | a topic deleted and created again | [`recreate_topic`](InMemoryBroker::recreate_topic) |
 //! | settlements late or lost | [`delay_commits`](InMemoryBroker::delay_commits), [`lose_commits`](InMemoryBroker::lose_commits) |
 //! | refused deletes | [`refuse_deletes`](InMemoryBroker::refuse_deletes) |
@@ -82,6 +83,7 @@ mod inspect;
 mod member;
 mod new_event;
 mod options;
+mod parked_topic;
 mod publisher;
 mod queue;
 mod queue_consumer;
@@ -101,6 +103,7 @@ pub use error::BrokerError;
 pub use member::MemberId;
 pub use new_event::NewEvent;
 pub use options::{GroupOptions, QueueOptions, TopicOptions};
+pub use parked_topic::InMemoryParkedTopic;
 pub use publisher::InMemoryPublisher;
 pub use queue_source::InMemoryQueueSource;
 pub use source::InMemorySource;

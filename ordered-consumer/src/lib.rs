@@ -50,6 +50,7 @@ mod headers;
 pub mod in_memory_broker;
 mod index;
 mod json;
+mod layout;
 mod limits;
 mod memory;
 mod names;
@@ -89,7 +90,7 @@ pub use event_builder::EventBuilder;
 pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
     Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GatedEntity, Request,
-    StreamDecision, TakenGate, Totals,
+    StreamDecision, TakenGate, TakenParked, Totals,
 };
 pub use failure_log_error::FailureLogError;
 pub use gate::ParkCause;
@@ -99,6 +100,7 @@ pub use handler_error::{FailureKind, HandlerError, ignore, permanent, retry_afte
 pub use headers::Headers;
 pub use index::{Digest, Index};
 pub use json::{Json, JsonWithEvent, PayloadError, PayloadPosition, json, json_with_event};
+pub use layout::{Layout, StreamsAdded};
 pub use limits::{Limits, Timeouts};
 pub use memory::MemoryFailureLog;
 pub use names::{ConsumerName, NAME_BYTES_MAX, NameError, StreamName};
@@ -112,12 +114,12 @@ pub use outcome::Outcome;
 #[cfg(feature = "postgres")]
 pub use postgres::{PostgresConnections, PostgresFailureLog, PostgresFailureLogBuilder, PostgresTimeouts};
 pub use process_error::{EventPlace, LimitReached, ProcessError};
-pub use publisher::{EventPublisher, PublishError, Published, ReleasedEvent};
+pub use publisher::{EventPublisher, ParkedEvent, ParkedPublisher, PublishError, Published, ReleasedEvent};
 pub use retry_policy::RetryPolicy;
 pub use run_error::RunError;
 pub use source::{
-    AssignedStream, Assignment, Confirmation, Confirming, Delivery, EventSource, Lease, ReturnedCopy,
-    Settlement, Sharing, SourceError, SourceMessage,
+    AssignedStream, Assignment, Confirmation, Confirming, Delivery, EventSource, LastIndexes, Lease,
+    ReturnedCopy, Settlement, Sharing, SourceError, SourceMessage,
 };
 #[cfg(feature = "sqlite")]
 pub use sqlite::SqliteFailureLog;

@@ -73,8 +73,13 @@ pub struct Timeouts {
     pub blocked: Duration,
     /// Between two looks for due retries that nobody in this process knows of. 1 s unless changed.
     pub poll: Duration,
-    /// Between two looks for what operators paused. 5 s unless changed.
+    /// Between two looks for what operators paused, and for whether streams that were added may be consumed. 5 s unless
+    /// changed.
     pub refresh: Duration,
+    /// How long producers may take to notice that streams were added to their topic, and send an entity's events to its
+    /// old stream still. The added ones wait at least so long, see [`StreamsAdded`](crate::StreamsAdded). 5 minutes, as
+    /// Kafka's producers refresh what they know of a topic (`metadata.max.age.ms`), unless changed.
+    pub producers_notice: Duration,
     /// How long a shared stream keeps its events at most, and so how long tombstones must be kept there. 14 days, the
     /// longest that SQS keeps messages, unless changed.
     pub retention: Duration,
@@ -93,6 +98,7 @@ impl Default for Timeouts {
             blocked: Duration::from_secs(1),
             poll: Duration::from_secs(1),
             refresh: Duration::from_secs(5),
+            producers_notice: Duration::from_secs(300),
             retention: Duration::from_secs(14 * 24 * 3_600),
             audit_retention: Duration::from_secs(90 * 24 * 3_600),
         }
@@ -104,7 +110,12 @@ pub(crate) fn workers(limits: &Limits) -> usize {
     limits.workers.clamp(1, limits.running_max.max(1))
 }
 
-pub(crate) fn settings(limits: &Limits, timeouts: &Timeouts, policy: &RetryPolicy) -> Settings {
+pub(crate) fn settings(
+    limits: &Limits,
+    timeouts: &Timeouts,
+    policy: &RetryPolicy,
+    mirror_parked: bool,
+) -> Settings {
     Settings {
         release_window: limits.release_window.max(1),
         redelivery_timeout: timeouts.redelivery,
@@ -112,5 +123,6 @@ pub(crate) fn settings(limits: &Limits, timeouts: &Timeouts, policy: &RetryPolic
         attempts_max: policy.attempts_limit(),
         held_events_max: limits.held_events_max,
         held_bytes_max: limits.held_bytes_max,
+        mirror_parked,
     }
 }

@@ -21,7 +21,7 @@ use crate::{
     Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
     Totals, batch,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 /// How many gates [`FailureLog::list`] returns at most.
@@ -173,6 +173,24 @@ impl FailureLog for MemoryFailureLog {
         streams::decide(shared.table(consumer).0, stream, decision, (by, why), now)
     }
 
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        Ok(self.lock().table(consumer).0.step_layout(layout, step))
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        Ok(self.lock().table(consumer).0.has_unresolved(stream, through))
+    }
+
     async fn gated_entities(
         &self,
         consumer: &ConsumerName,
@@ -291,6 +309,7 @@ mod tests {
             attempts_max: 5,
             held_events_max: 100,
             held_bytes_max: 10_000,
+            mirror_parked: false,
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod act;
 mod error;
+mod mirror;
 mod pace;
 mod retry_all;
 mod sample;

@@ -8,6 +8,7 @@ mod chores;
 mod connect;
 mod connections;
 mod errors;
+mod layouts;
 mod limits;
 mod lists;
 mod load;
@@ -43,7 +44,7 @@ use crate::{
     Answers, AuditLine, COUNT_GROUPS_MAX, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
     Totals, batch,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 /// How many gates [`FailureLog::list`] returns at most.
@@ -247,6 +248,24 @@ impl FailureLog for PostgresFailureLog {
         let (stream, by, why) = (stream.clone(), by.to_owned(), why.to_owned());
         let made = move |consumer_id| Decide { consumer_id, stream, decision, by, why };
         self.write(Purpose::Operators, consumer, made).await
+    }
+
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        self.step_layout(consumer, layout, step).await
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        self.has_head_through(consumer, stream, through).await
     }
 
     async fn gated_entities(

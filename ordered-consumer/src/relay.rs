@@ -2,6 +2,7 @@
 
 mod audit;
 mod claimed;
+mod mirror;
 mod outbox;
 mod postponed;
 
@@ -13,7 +14,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::postponed::Postponed;
+use self::{mirror::Mirroring, postponed::Postponed};
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// What the conductor tells the relay.
@@ -47,6 +48,8 @@ pub(crate) enum Ended {
     Refused(TakenGate),
     /// A copy is done with.
     Copy(u64),
+    /// A parked event was mirrored, or it was tried.
+    Mirrored,
 }
 
 /// See the module.
@@ -62,6 +65,7 @@ pub(crate) struct Relay<H> {
     sweep_at: Option<Instant>,
     copies: VecDeque<ReturnedCopy>,
     postponed: Postponed,
+    mirroring: Mirroring,
     stopping: watch::Sender<Stopping>,
     drop_at: Option<Instant>,
 }
@@ -82,6 +86,7 @@ impl<H: Handler> Relay<H> {
             sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
             copies: VecDeque::new(),
             postponed: Postponed::default(),
+            mirroring: Mirroring::default(),
             stopping: watch::Sender::new(Stopping::No),
             drop_at: None,
         }
@@ -113,6 +118,7 @@ impl<H: Handler> Relay<H> {
                 }
             }
             self.start_copies();
+            self.start_mirroring();
             let room = self.room();
             for taken in self.postponed.take(&core, room) {
                 self.bring_back(taken);
@@ -129,6 +135,7 @@ impl<H: Handler> Relay<H> {
         self.drop_at = Some(Instant::now() + self.core.timeouts.drain);
         self.copies.clear();
         self.postponed.clear();
+        self.mirroring.clear();
     }
 
     /// Takes as many due gates as there is room for.
@@ -172,13 +179,15 @@ impl<H: Handler> Relay<H> {
                 if let Some(next) = due.next_due_in {
                     self.core.due.hint(next);
                 }
-                if due.taken.len() >= limit {
+                if due.taken.len() + due.to_mirror.len() >= limit {
                     self.core.due.hint(Duration::ZERO);
                 }
                 due.taken.into_iter().for_each(|taken| self.bring_back(taken));
+                self.mirroring.add(due.to_mirror);
             }
             Ended::Swept => self.sweep_at = Some(Instant::now() + audit::SWEEP_EVERY),
             Ended::Gate => self.busy -= 1,
+            Ended::Mirrored => self.mirroring.ended(),
             Ended::Paused(taken) => {
                 self.busy -= 1;
                 self.postponed.add(taken);

@@ -2,7 +2,7 @@
 
 use std::{
     fmt,
-    future::Future,
+    future::{Future, ready},
     pin::Pin,
     sync::{
         Arc,
@@ -15,7 +15,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use crate::{BoxError, Event, Index, StreamName};
+use crate::{BoxError, Event, Index, Layout, StreamName};
 
 /// Who may receive a stream's next event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -51,13 +51,19 @@ pub struct AssignedStream {
 pub struct Confirmation {
     /// What tells the stream from another one of the same name, where the broker has such a thing.
     pub identity: Option<Bytes>,
-    /// The index of the next event that the broker will deliver, where it tells.
+    /// The index of the next event that the broker will deliver, where it tells: everything below is done with.
     pub position: Option<Index>,
+    /// Among which streams the broker spreads the entities of the stream's topic; none where it never adds any.
+    pub layout: Option<Layout>,
 }
 
 /// The broker's answer to [`EventSource::confirm`], which may be waited for while the source is used: what it says of the
 /// stream, or nothing when the assignment is not this source's any more.
 pub type Confirming = Pin<Box<dyn Future<Output = Result<Option<Confirmation>, SourceError>> + Send>>;
+
+/// The last index that there has ever been in each of a layout's first streams, in the order of their numbers; none for
+/// one that never had an event.
+pub type LastIndexes = Pin<Box<dyn Future<Output = Result<Vec<Option<Index>>, SourceError>> + Send>>;
 
 /// One event handed over.
 #[derive(Clone, Debug)]
@@ -201,6 +207,22 @@ pub trait EventSource: Send {
     /// # Errors
     /// The answer's are as those of [`next`](Self::next).
     fn confirm(&mut self, assignment: &Assignment) -> Confirming;
+
+    /// Asks the broker how far the first `streams` streams of the assignment's [`Layout`] reach at this moment. Asked only
+    /// when streams were added, and until they are admitted. Dropping the answer takes nothing back.
+    ///
+    /// What is told must not be older than the call, and it may be newer. It is the last index that there *has been*: that
+    /// of an event which the broker keeps no longer counts, too, because it may be held in the failure log. For Kafka,
+    /// that is one less than the high watermark. The stream's own source says that it is [settled](SourceMessage::Settled)
+    /// so far once nothing is left to deliver, also when what lies there is no event.
+    ///
+    /// # Errors
+    /// Whatever the error, the streams that were added go on waiting, and it is asked again.
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let _ = (assignment, streams);
+        let why = "the source told of a layout, and does not tell how far its streams reach".to_owned();
+        Box::pin(ready(Err(SourceError::Fatal { why, source: None })))
+    }
 
     /// Asks for no more events of the stream until it is resumed; those under way may still come.
     fn pause(&mut self, assignment: &Assignment);

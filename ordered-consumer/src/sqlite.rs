@@ -2,10 +2,12 @@
 
 mod address;
 mod apply;
+mod calls;
 mod chores;
 mod columns;
 mod connections;
 mod errors;
+mod layouts;
 mod lists;
 mod load;
 mod load_conflicts;
@@ -29,16 +31,14 @@ use bytes::Bytes;
 use self::{
     apply::{Apply, TakeDue},
     connections::Connections,
-    errors::Trouble,
     reserve::Reserved,
-    statement::Statement,
     streams::{Decide, SettleStream, TakeStreamOver},
 };
 use crate::{
     Answers, AuditLine, Clock, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp,
     Totals, batch,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 /// The embedded, durable failure log: one SQLite file, which several processes of one machine may share.
@@ -132,47 +132,6 @@ impl SqliteFailureLog {
     /// [`FailureLogError`]; nothing that was acknowledged is lost by it.
     pub async fn close(&self) -> Result<(), FailureLogError> {
         self.connections.close().await
-    }
-
-    async fn consumer(&self, consumer: &ConsumerName) -> Result<i64, FailureLogError> {
-        self.reserved.consumer(&self.connections, consumer).await
-    }
-
-    async fn known_consumer(&self, consumer: &ConsumerName) -> Result<Option<i64>, FailureLogError> {
-        self.reserved.known_consumer(&self.connections, consumer).await
-    }
-
-    /// The stream's id, if the log has anything of it.
-    async fn known_stream(
-        &self,
-        consumer: &ConsumerName,
-        stream: &StreamName,
-    ) -> Result<Option<(i64, Option<StreamRecord>)>, FailureLogError> {
-        let Some(consumer_id) = self.known_consumer(consumer).await? else { return Ok(None) };
-        let find = streams::find_stream(consumer_id, stream);
-        self.read("reading a stream", find, |rows| streams::found_stream(rows.first())).await
-    }
-
-    /// Runs a statement on a reading connection, and makes something of its rows.
-    async fn read<T>(
-        &self,
-        doing: &'static str,
-        statement: Statement,
-        made: impl FnOnce(&[sqlx::sqlite::SqliteRow]) -> Result<T, Trouble> + Send,
-    ) -> Result<T, FailureLogError> {
-        let rows = self.connections.read(doing, statement).await?;
-        made(&rows).map_err(|trouble| trouble.told(doing))
-    }
-
-    /// Runs everything of a write, also what is reserved for it, in a task of its own.
-    async fn task<T: Send + 'static>(
-        &self,
-        doing: &'static str,
-        work: impl Future<Output = Result<T, FailureLogError>> + Send + 'static,
-    ) -> Result<T, FailureLogError> {
-        let ended = tokio::spawn(work).await;
-        // It panicked, or its runtime was shut down: nobody knows how far it had come.
-        ended.unwrap_or_else(|ended| Err(FailureLogError::OutcomeUnknown { doing, source: ended.into() }))
     }
 }
 
@@ -297,6 +256,24 @@ impl FailureLog for SqliteFailureLog {
             log.connections.write(&Decide { consumer_id, stream, decision, by, why }).await
         })
         .await
+    }
+
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        self.step_layout(consumer, layout, step).await
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        self.has_head_through(consumer, stream, through).await
     }
 
     async fn gated_entities(

@@ -41,6 +41,10 @@ pub struct Stats {
     pub resolved: u64,
     /// Events published to the retry stream.
     pub published: u64,
+    /// Parked events published to the mirror, repeats too.
+    pub mirrored: u64,
+    /// Parked events that the mirror refused for good.
+    pub mirror_refused: u64,
     /// Results that did not count, because their claim was gone.
     pub claims_lost: u64,
     /// Writes refused because a stream was not this process's any more.

@@ -1,4 +1,4 @@
-//! Streams that have stopped.
+//! Streams that are not consumed, and why.
 
 use std::{
     collections::BTreeMap,
@@ -7,7 +7,7 @@ use std::{
 
 use crate::StreamName;
 
-/// Streams that wait for an operator, with why.
+/// Streams that wait, for an operator or for other streams, with why.
 #[derive(Debug, Default)]
 pub(crate) struct Stopped(Mutex<BTreeMap<StreamName, String>>);
 

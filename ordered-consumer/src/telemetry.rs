@@ -137,6 +137,10 @@ impl Telemetry {
         (Level::bound(&names::BUFFERED_EVENTS, labels.clone()), Level::bound(&names::BUFFERED_BYTES, labels))
     }
 
+    pub(crate) fn waiting(&self, stream: Option<&StreamName>) -> Level {
+        Level::bound(&names::WAITING, self.labels(stream))
+    }
+
     pub(crate) fn breaker(&self, stream: Option<&StreamName>) -> Level {
         Level::bound(&names::BREAKER, self.labels(stream))
     }

@@ -26,6 +26,7 @@ impl Bench {
             attempts_max: 5,
             held_events_max: 10,
             held_bytes_max: 1_000,
+            mirror_parked: false,
         };
         let consumer = ConsumerName::new("billing").unwrap();
         Self { log: FaultyFailureLog::new(MemoryFailureLog::new()), consumer, settings }

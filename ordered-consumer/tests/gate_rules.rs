@@ -4,6 +4,8 @@
 mod events;
 #[path = "gate_rules/log.rs"]
 mod log;
+#[path = "gate_rules/mirror.rs"]
+mod mirror;
 #[path = "gate_rules/operators.rs"]
 mod operators;
 #[path = "gate_rules/random.rs"]

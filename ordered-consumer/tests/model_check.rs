@@ -12,6 +12,8 @@ mod apply;
 mod checks;
 #[path = "model_check/crashes.rs"]
 mod crashes;
+#[path = "model_check/mirror.rs"]
+mod mirror;
 #[path = "model_check/model.rs"]
 mod model;
 #[path = "model_check/moves.rs"]

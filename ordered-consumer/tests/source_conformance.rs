@@ -15,7 +15,7 @@ mod fixture;
 mod mutants;
 
 mod topic {
-    ordered_consumer::source_conformance!(paused; any, owned, copies, publisher; super::fixture::topic());
+    ordered_consumer::source_conformance!(paused; any, owned, layouts, copies, publisher; super::fixture::topic());
 }
 
 mod topic_with_sessions {
@@ -35,7 +35,7 @@ mod queue_with_heartbeats {
 // The wrappers of fault tests must not be faults themselves.
 mod wrapped_topic {
     ordered_consumer::source_conformance!(
-        paused; any, owned, sessions, copies, publisher; super::fixture::wrapped_topic()
+        paused; any, owned, layouts, sessions, copies, publisher; super::fixture::wrapped_topic()
     );
 }
 

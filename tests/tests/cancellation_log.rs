@@ -39,6 +39,7 @@ const SETTINGS: Settings = Settings {
     attempts_max: 5,
     held_events_max: 1_000,
     held_bytes_max: 1_000_000,
+    mirror_parked: false,
 };
 
 fn consumer() -> ConsumerName {

@@ -35,6 +35,7 @@ fn settings() -> Settings {
         attempts_max: 10,
         held_events_max: 1_000,
         held_bytes_max: 1 << 20,
+        mirror_parked: false,
     }
 }
 

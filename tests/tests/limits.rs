@@ -239,6 +239,14 @@ impl<S: ordered_consumer::EventSource> ordered_consumer::EventSource for Countin
     fn confirm(&mut self, assignment: &ordered_consumer::Assignment) -> ordered_consumer::Confirming {
         self.source.confirm(assignment)
     }
+    fn last_indexes(
+        &mut self,
+        assignment: &ordered_consumer::Assignment,
+        streams: u32,
+    ) -> ordered_consumer::LastIndexes {
+        self.source.last_indexes(assignment, streams)
+    }
+
     fn pause(&mut self, assignment: &ordered_consumer::Assignment) {
         self.source.pause(assignment);
     }

@@ -10,7 +10,8 @@ use std::{
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirming, EventSource, Limits, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, LastIndexes, Limits, Settlement, Sharing, SourceError,
+    SourceMessage,
     in_memory_broker::{GroupOptions, InMemorySource},
     testing::{FaultyFailureLog, LogFault},
 };
@@ -57,6 +58,10 @@ impl EventSource for Watched {
 
     fn confirm(&mut self, assignment: &Assignment) -> Confirming {
         self.0.confirm(assignment)
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        self.0.last_indexes(assignment, streams)
     }
 
     fn pause(&mut self, assignment: &Assignment) {

@@ -40,6 +40,7 @@ async fn park(log: &impl FailureLog, prefix: &str, entities: u32, cause: ParkCau
         attempts_max: 15,
         held_events_max: u64::MAX,
         held_bytes_max: u64::MAX,
+        mirror_parked: false,
     };
     let requests: Vec<Request> = (0..entities)
         .map(|number| {

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
 };
 
 use super::{Record, handler::row_of};
@@ -37,6 +37,10 @@ impl<S: EventSource> EventSource for ObservedSource<S> {
 
     fn confirm(&mut self, assignment: &Assignment) -> Confirming {
         self.source.confirm(assignment)
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        self.source.last_indexes(assignment, streams)
     }
 
     fn pause(&mut self, assignment: &Assignment) {

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use anyhow::{Context as _, Result, bail};
 use ordered_consumer::{FailureLog, SqliteFailureLog};
 
-/// Opens it; every worker does.
-pub(super) async fn open(url: &str) -> Result<Arc<dyn FailureLog>> {
+/// Opens it; every worker does, and so do the examples with Kafka.
+pub(crate) async fn open(url: &str) -> Result<Arc<dyn FailureLog>> {
     if url.starts_with("sqlite:") {
         let log = SqliteFailureLog::connect(url).await.context("cannot open the failure log")?;
         return Ok(Arc::new(log));

@@ -44,6 +44,9 @@ fn what_would_break_the_promises_is_refused_and_says_why() {
         ("delivery.timeout.ms", "0"),
         ("transactional.id", "x"),
         ("delivery.report.only.error", "true"),
+        ("max.in.flight", "6"),
+        ("message.send.max.retries", "0"),
+        ("queuing.strategy", "lifo"),
         ("auto.offset.reset", "sometimes"),
     ];
     for (key, value) in broken {
@@ -54,6 +57,17 @@ fn what_would_break_the_promises_is_refused_and_says_why() {
     let own = config().set_for_producer("acks", "1").consumer_config().unwrap_err();
     assert!(matches!(own, ConfigError::Refused { .. }), "whichever client is made first says it: {own}");
     config().set("enable.auto.commit", "false").set("acks", "-1").consumer_config().unwrap();
+}
+
+/// So that a producer is not found to be impossible by the first event that fails.
+#[test]
+fn what_is_accepted_makes_a_client() {
+    use rdkafka::{consumer::BaseConsumer, producer::BaseProducer};
+    let config = config().set("max.in.flight", "5").set("retries", "1").set("acks", "-1");
+    drop(config.producer_config().unwrap().create::<BaseProducer>().unwrap());
+    drop(config.consumer_config().unwrap().create::<BaseConsumer>().unwrap());
+    let new_protocol = config.set("group.protocol", "consumer");
+    drop(new_protocol.consumer_config().unwrap().create::<BaseConsumer>().unwrap());
 }
 
 #[test]
@@ -116,7 +130,12 @@ fn tls_is_refused_where_it_was_not_built_in() {
 
 #[test]
 fn plaintext_is_warned_of_only_beyond_this_machine() {
-    let host = |servers: &str| KafkaConfig::new(servers, "g").plaintext_host().map(str::to_owned);
+    let host_of = |config: KafkaConfig| {
+        let mut client = ClientConfig::new();
+        client.extend(config.shared);
+        plaintext_host(&client).map(str::to_owned)
+    };
+    let host = |servers: &str| host_of(KafkaConfig::new(servers, "g"));
     for local in
         ["localhost", "LOCALHOST.:9092", "127.0.0.1:1,127.8.9.1", "[::1]:9092", "PLAINTEXT://localhost:1"]
     {
@@ -128,9 +147,9 @@ fn plaintext_is_warned_of_only_beyond_this_machine() {
         assert_eq!(host(servers).as_deref(), Some(far));
     }
     let secure = KafkaConfig::new("kafka:9093", "g").set("security.protocol", "Sasl_SSL");
-    assert_eq!(secure.plaintext_host(), None);
+    assert_eq!(host_of(secure), None);
     let sasl = KafkaConfig::new("kafka:9093", "g").set("security.protocol", "sasl_plaintext");
-    assert_eq!(sasl.plaintext_host(), Some("kafka"));
+    assert_eq!(host_of(sasl).as_deref(), Some("kafka"));
 }
 
 #[test]
@@ -159,4 +178,14 @@ fn a_property_by_its_other_name_takes_our_defaults_place() {
         (producer.get("delivery.timeout.ms"), producer.get("message.timeout.ms")),
         (Some("5000"), None)
     );
+}
+
+#[test]
+fn what_is_fetched_ahead_is_bounded_for_each_partition_and_may_be_set() {
+    let ahead = |config: &KafkaConfig| {
+        config.consumer_config().unwrap().get("queued.max.messages.kbytes").map(str::to_owned)
+    };
+    let config = KafkaConfig::new("localhost:9092", "billing");
+    assert_eq!(ahead(&config).as_deref(), Some("8192"));
+    assert_eq!(ahead(&config.set("queued.max.messages.kbytes", "1024")).as_deref(), Some("1024"));
 }

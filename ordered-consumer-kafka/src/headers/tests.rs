@@ -1,4 +1,4 @@
-use ordered_consumer::{Index, StreamName};
+use ordered_consumer::{Index, ReleasedEvent, StreamName};
 use proptest::{collection::vec, option, prelude::*};
 use rdkafka::message::{Headers as _, OwnedMessage, Timestamp};
 
@@ -20,15 +20,19 @@ fn with_headers(stream: &str, headers: &[(&[u8], Option<&[u8]>)]) -> ReleasedEve
     ReleasedEvent { event, attempts: 1 }
 }
 
+fn head(released: &ReleasedEvent, dlt_group: Option<&str>) -> CopyHead {
+    copy_head(&released.event, released.attempts, dlt_group)
+}
+
 fn copy(released: &ReleasedEvent) -> OwnedMessage {
-    let head = copy_head(released, None);
+    let head = self::head(released, None);
     let headers = head.headers.to_owned_headers().unwrap();
     let key = head.key.map(|key| key.to_vec());
     OwnedMessage::new(None, key, "g.retry".into(), Timestamp::NotAvailable, 0, 0, Some(headers))
 }
 
 fn names_and_values(released: &ReleasedEvent, dlt: Option<&str>) -> Vec<(String, Option<Vec<u8>>)> {
-    let headers = copy_head(released, dlt).headers.to_owned_headers().unwrap();
+    let headers = head(released, dlt).headers.to_owned_headers().unwrap();
     headers.iter().map(|header| (header.key.to_owned(), header.value.map(<[u8]>::to_vec))).collect()
 }
 
@@ -100,14 +104,14 @@ fn our_headers_do_not_pile_up_when_a_copy_is_published_again() {
 
 #[test]
 fn the_key_is_the_originals_and_the_entity_beside_it_only_where_they_differ() {
-    let entity_is_key = copy_head(&released("t/0", 1, b"e"), None);
+    let entity_is_key = head(&released("t/0", 1, b"e"), None);
     assert_eq!(entity_is_key.key.as_deref(), Some(&b"e"[..]));
     assert!(!names_and_values(&released("t/0", 1, b"e"), None).iter().any(|(name, _)| name == ENTITY));
     let other = with_headers("t/0", &[(KEY.as_bytes(), Some(b"key"))]);
-    assert_eq!(copy_head(&other, None).key.as_deref(), Some(&b"key"[..]));
+    assert_eq!(head(&other, None).key.as_deref(), Some(&b"key"[..]));
     assert_eq!(decode_copy(&copy(&other)).unwrap().entity.as_ref(), b"e");
     let keyless = released("t/0", 1, &[KEYLESS_PREFIX, b"1"].concat());
-    assert_eq!(copy_head(&keyless, None).key, None);
+    assert_eq!(head(&keyless, None).key, None);
     assert!(decode_copy(&copy(&keyless)).unwrap().entity.starts_with(KEYLESS_PREFIX));
 }
 
@@ -133,7 +137,7 @@ fn the_other_form_is_what_springs_tools_read() {
 #[test]
 fn a_header_without_a_name_of_text_cannot_be_sent() {
     for name in [&b"\xff"[..], b"a\0b"] {
-        let head = copy_head(&with_headers("t/0", &[(name, None)]), None);
+        let head = self::head(&with_headers("t/0", &[(name, None)]), None);
         assert_eq!(head.headers.to_owned_headers().err(), Some(HeaderNameError));
     }
 }

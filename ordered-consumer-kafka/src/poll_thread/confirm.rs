@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use ordered_consumer::{Confirmation, Index, SourceError, SourceMessage};
+use ordered_consumer::{Confirmation, Index, Layout, SourceError, SourceMessage, StreamName};
 use rdkafka::{
     Offset, TopicPartitionList,
     consumer::Consumer,
@@ -173,7 +173,8 @@ impl PollThread {
                 None => {
                     partition.phase = Phase::Reading;
                     let position = u64::try_from(partition.next).ok().map(Index::from);
-                    partition.answer(Ok(Some(Confirmation { identity: None, position })));
+                    let layout = partition.layout();
+                    partition.answer(Ok(Some(Confirmation { identity: None, position, layout })));
                     // Whatever lies below the committed offset is done.
                     let through = position.and_then(Index::before).filter(|_| !partition.is_retry);
                     let assignment = partition.tag.assignment.clone();
@@ -208,6 +209,13 @@ impl Partition {
         self.committed = None;
         (self.at_end, self.end) = (false, None);
         (self.is_fresh, self.gap_to) = (true, None);
+        self.partitions = start.partitions;
+    }
+
+    fn layout(&self) -> Option<Layout> {
+        let (topic, number) = &self.place;
+        let number = u32::try_from(*number).ok()?;
+        Some(Layout { name: StreamName::new(topic).ok()?, number, streams: self.partitions })
     }
 
     fn not_confirmed(&mut self, answer: Confirmed, now: Instant) {

@@ -65,6 +65,8 @@ pub(crate) struct Partition {
     /// It is being taken away: nothing is read, and what is settled is still committed.
     pub(crate) revoked: bool,
     pub(crate) tracker: OffsetTracker,
+    /// How many partitions the topic had when this one was confirmed.
+    pub(crate) partitions: u32,
     /// The next offset to come, or one before it.
     pub(crate) next: i64,
     /// The tracker's revision that the broker has.
@@ -118,6 +120,7 @@ impl Partition {
             lease_over: false,
             revoked: false,
             tracker: OffsetTracker::new(0, &CompletedOffsets::default()),
+            partitions: 0,
             next: 0,
             committed_revision: 0,
             committed: None,

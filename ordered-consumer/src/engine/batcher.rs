@@ -153,6 +153,7 @@ fn weight(input: &Input) -> (usize, usize) {
         | Input::Resolve { .. }
         | Input::FailAgain { .. }
         | Input::GiveBack { .. }
+        | Input::Mirrored { .. }
         | Input::Operate(_) => (1, 0),
     }
 }

@@ -2,9 +2,16 @@
 
 mod chores;
 mod events;
+mod layouts;
 mod streams;
 
-use std::{collections::HashMap, future::Future, pin::pin, sync::Arc, time::Duration};
+use std::{
+    collections::{HashMap, HashSet},
+    future::Future,
+    pin::pin,
+    sync::Arc,
+    time::Duration,
+};
 
 use futures::{FutureExt, StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -21,7 +28,7 @@ use super::{
     worker::{FromWorker, ToWorker, Worker},
 };
 use crate::{
-    Assignment, EventSource, Handler, ReturnedCopy, RunError, SourceError, SourceMessage, limits,
+    Assignment, EventSource, Handler, ReturnedCopy, RunError, SourceError, SourceMessage, StreamName, limits,
     relay::{Relay, ToRelay},
 };
 
@@ -62,6 +69,8 @@ pub(crate) struct Conductor<H, S> {
     chores_left: usize,
     /// What is held in all is not counted again before this.
     totals_after: Instant,
+    /// Layouts in which streams of this or another process wait for old ones, as far as is known.
+    awaited: HashSet<StreamName>,
 }
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
@@ -107,6 +116,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             over_total: false,
             chores_left: 0,
             totals_after: Instant::now(),
+            awaited: HashSet::new(),
         }
     }
 

@@ -1,8 +1,11 @@
 //! What every part of one consumer shares.
 
-use std::sync::{
-    Arc,
-    atomic::{AtomicU64, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
 };
 
 use super::{
@@ -14,7 +17,8 @@ use super::{
     turns::Turns,
 };
 use crate::{
-    ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, RetryPolicy, StreamName, Timeouts,
+    ConsumerName, EventPublisher, FailureLog, Limits, OutagePolicy, ParkedPublisher, RetryPolicy, StreamName,
+    StreamsAdded, Timeouts,
     consumer::Shared,
     gate::ClaimToken,
     gate::Settings,
@@ -33,8 +37,10 @@ pub(crate) struct Core<H> {
     pub(crate) settings: Arc<Settings>,
     pub(crate) log: Arc<MeteredLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
+    pub(crate) parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     pub(crate) telemetry: Arc<Telemetry>,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) streams: Arc<KnownStreams>,
     /// Writes for events of main streams.
     pub(crate) main: Batcher,
@@ -46,6 +52,7 @@ pub(crate) struct Core<H> {
     pub(crate) turns: Turns,
     pub(crate) due: Arc<Due>,
     pub(crate) stopped: Arc<Stopped>,
+    pub(crate) waiting: Arc<Stopped>,
     tokens: Tokens,
 }
 
@@ -58,8 +65,10 @@ pub(crate) struct Parts<H> {
     pub(crate) timeouts: Timeouts,
     pub(crate) log: Arc<dyn FailureLog>,
     pub(crate) publisher: Option<Arc<dyn EventPublisher>>,
+    pub(crate) parked_mirror: Option<Arc<dyn ParkedPublisher>>,
     pub(crate) telemetry: TelemetryOptions,
     pub(crate) outage_policy: OutagePolicy,
+    pub(crate) streams_added: StreamsAdded,
     pub(crate) shared: Arc<Shared>,
 }
 
@@ -74,15 +83,17 @@ impl<H> Core<H> {
             timeouts,
             log,
             publisher,
+            parked_mirror,
             telemetry,
             outage_policy,
+            streams_added,
             shared,
         } = parts;
         let telemetry = Arc::new(Telemetry::new(&name, telemetry));
         let log = Arc::new(MeteredLog::new(log, Arc::clone(&telemetry)));
         let streams = Arc::clone(&shared.streams);
         streams.record_to(&telemetry);
-        let settings = Arc::new(limits::settings(&limits, &timeouts, &policy));
+        let settings = Arc::new(limits::settings(&limits, &timeouts, &policy, parked_mirror.is_some()));
         let writer = || Writer {
             log: Arc::clone(&log),
             consumer: name.clone(),
@@ -104,8 +115,10 @@ impl<H> Core<H> {
             settings,
             log,
             publisher,
+            parked_mirror,
             telemetry,
             outage_policy,
+            streams_added,
             streams,
             main,
             retries,
@@ -114,6 +127,7 @@ impl<H> Core<H> {
             turns: Turns::default(),
             due: Arc::clone(&shared.due),
             stopped: Arc::clone(&shared.stopped),
+            waiting: Arc::clone(&shared.waiting),
             tokens: Tokens::new()?,
         })
     }
@@ -121,6 +135,13 @@ impl<H> Core<H> {
     /// What is known of a stream.
     pub(crate) fn stream(&self, name: &StreamName) -> Arc<KnownStream> {
         self.streams.get(name, &self.telemetry, &self.outage_policy)
+    }
+
+    /// An entity was parked: the mirror is to have its head soon.
+    pub(crate) fn hint_mirror(&self) {
+        if self.parked_mirror.is_some() {
+            self.due.hint(Duration::ZERO);
+        }
     }
 
     pub(crate) fn token(&self) -> ClaimToken {

@@ -5,14 +5,18 @@ use std::{collections::VecDeque, sync::Arc};
 use bytes::Bytes;
 use tokio::time::Instant;
 
-use super::{known_streams::KnownStream, progress::Progress, stream_state::StreamState};
-use crate::{AssignedStream, Delivery, Index};
+use super::{
+    known_streams::KnownStream, layout_wait::LayoutWait, progress::Progress, stream_state::StreamState,
+};
+use crate::{AssignedStream, Delivery, Index, StreamName};
 
 /// Where an assignment is in its life.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Phase {
     /// Its generation is read, confirmed and raised, and its gates are loaded.
     TakingOver,
+    /// It came with streams that were added to its topic, and the old ones have not passed yet.
+    Waiting,
     /// Its events are handled.
     Ready,
     /// It waits for an operator: an event cannot be taken, or the stream is not what it was.
@@ -69,6 +73,10 @@ pub(crate) struct Intake {
     pub(crate) saved_at: Instant,
     /// The last of the paused entities that the last look has found, if there may be more.
     pub(crate) paused_seen: Option<Bytes>,
+    /// The layout that the broker said the stream belongs to.
+    pub(crate) layout: Option<StreamName>,
+    /// What it waits for, if it has had to wait.
+    pub(crate) wait: Option<Box<LayoutWait>>,
 }
 
 impl Intake {
@@ -96,6 +104,8 @@ impl Intake {
             saved: None,
             saved_at: Instant::now(),
             paused_seen: None,
+            layout: None,
+            wait: None,
         }
     }
 

@@ -20,6 +20,8 @@ pub(crate) struct KnownStream {
     pub(crate) tally: Arc<Tally>,
     pub(crate) buffered_events: Level,
     pub(crate) buffered_bytes: Level,
+    /// 1 while the stream waits for others of its layout.
+    pub(crate) waiting: Level,
     pub(crate) outage: Outage,
 }
 
@@ -71,7 +73,8 @@ impl KnownStreams {
         };
         let (buffered_events, buffered_bytes) = telemetry.buffers(label);
         let outage = Outage::new(telemetry.breaker(label), policy.clone());
-        let known = Arc::new(KnownStream { tally, buffered_events, buffered_bytes, outage });
+        let waiting = telemetry.waiting(label);
+        let known = Arc::new(KnownStream { tally, buffered_events, buffered_bytes, waiting, outage });
         if has_room {
             streams.by_name.insert(name.clone(), Arc::clone(&known));
         }

@@ -228,8 +228,14 @@ async fn file<H: Handler>(
             core.due.hint(due_at.since(now));
             Ok(Outcome::RetryScheduled { due_at })
         }
-        Reply::Logged(Logged::Parked(cause)) => Ok(Outcome::Parked(cause)),
-        Reply::Logged(Logged::Conflict) => Ok(Outcome::Parked(ParkCause::Conflict)),
+        Reply::Logged(Logged::Parked(cause)) => {
+            core.hint_mirror();
+            Ok(Outcome::Parked(cause))
+        }
+        Reply::Logged(Logged::Conflict) => {
+            core.hint_mirror();
+            Ok(Outcome::Parked(ParkCause::Conflict))
+        }
         Reply::Logged(Logged::Held) => Ok(Outcome::Held),
         Reply::Logged(Logged::Known) => Ok(Outcome::Duplicate),
         Reply::Fenced(refusal) => {

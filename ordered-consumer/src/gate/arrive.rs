@@ -79,6 +79,8 @@ fn hold(gate: &mut Gate, event: &Event, moment: &Moment<'_>) -> Verdict {
         gate.head = Some(event.index());
         gate.released = gate.head;
         gate.version = moment.version;
+        // It is the head of a parked entity now, whatever held it: who reads the mirror wants to know of it.
+        gate.mirror(moment);
     }
     gate.held_events += 1;
     gate.held_bytes = bytes;
@@ -93,7 +95,7 @@ fn conflict(gate: &mut Gate, logged: LoggedAt, event: &Event, max: u64, moment: 
         return Verdict::Full;
     }
     gate.conflicts = gate.conflicts.saturating_add(1);
-    gate.park(ParkCause::Conflict);
+    gate.park(ParkCause::Conflict, moment);
     gate.version = moment.version;
     Verdict::Conflict
 }
@@ -145,7 +147,7 @@ pub(super) fn fail(
             let mut gate = open(Some(paused), event, moment);
             gate.attempts = attempts;
             gate.record(failure.on(attempts, moment.now));
-            gate.park(cause);
+            gate.park(cause, moment);
             inserting(gate, Logged::Parked(cause))
         }
         clear => {
@@ -178,7 +180,7 @@ fn inserting(gate: Gate, logged: Logged) -> Step {
 pub(super) fn follow(gate: &mut Gate, next: Next, moment: &Moment<'_>) -> Logged {
     match (gate.parked, next) {
         (Some(cause), _) | (None, Next::Park(cause)) => {
-            gate.park(cause);
+            gate.park(cause, moment);
             Logged::Parked(cause)
         }
         (None, Next::Retry(after)) => {

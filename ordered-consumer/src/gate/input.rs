@@ -131,6 +131,8 @@ pub enum Action {
         /// Which of them; none: all of them.
         digest: Option<Digest>,
     },
+    /// Publish a parked head to the mirror, again if it has been.
+    Mirror,
     /// Write down why, and change nothing.
     Note,
 }
@@ -221,6 +223,15 @@ pub enum Input {
         /// When it is to be tried again.
         after: Duration,
     },
+    /// The mirror of parked events has the head, or refuses it for good.
+    Mirrored {
+        /// The event that was mirrored.
+        index: Index,
+        /// The gate's version when it was taken: after any change of the gate it does not count.
+        version: u64,
+        /// Why the mirror will never take it, if that is so: it is given up, and written down.
+        refused: Option<Failure>,
+    },
     /// An operator acts.
     Operate(Operation),
 }
@@ -271,7 +282,8 @@ impl Input {
             | Self::Claim { .. }
             | Self::Renew { .. }
             | Self::FailAgain { .. }
-            | Self::GiveBack { .. } => None,
+            | Self::GiveBack { .. }
+            | Self::Mirrored { .. } => None,
         }
     }
 }
@@ -291,6 +303,9 @@ pub struct Settings {
     pub held_events_max: u64,
     /// Bytes held for one entity.
     pub held_bytes_max: u64,
+    /// Whether heads of parked gates fall due for a mirror. Every process of a consumer must say the same: a relay that
+    /// mirrors nothing forgets what it finds due.
+    pub mirror_parked: bool,
 }
 
 /// When a step happens.

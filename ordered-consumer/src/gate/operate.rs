@@ -25,6 +25,7 @@ pub(super) fn operate(gate: Option<Gate>, rows: &Rows, operation: &Operation, mo
         | Action::Edit { .. }
         | Action::Pause
         | Action::Resume
+        | Action::Mirror
         | Action::Note => operation.index,
     };
     let version = step.gate.as_ref().map_or(0, |gate| gate.version);
@@ -58,8 +59,9 @@ fn refusal(gate: Option<&Gate>, rows: &Rows, operation: &Operation) -> Option<Op
             Some(OperatorRefusal::Running)
         }
         Action::DiscardThrough(_) if rows.passed_events == 0 => Some(OperatorRefusal::BelowHead),
-        Action::Park if head.is_none() => Some(OperatorRefusal::NothingHeld),
-        Action::Resume if !parked => Some(OperatorRefusal::NotParked),
+        Action::Park | Action::Mirror if head.is_none() => Some(OperatorRefusal::NothingHeld),
+        Action::Mirror if running => Some(OperatorRefusal::Running),
+        Action::Resume | Action::Mirror if !parked => Some(OperatorRefusal::NotParked),
         Action::VoidConflict { .. } if rows.conflicts_named == 0 => Some(OperatorRefusal::NoSuchConflict),
         Action::Retry
         | Action::Skip
@@ -69,6 +71,7 @@ fn refusal(gate: Option<&Gate>, rows: &Rows, operation: &Operation) -> Option<Op
         | Action::Pause
         | Action::Resume
         | Action::VoidConflict { .. }
+        | Action::Mirror
         | Action::Note => None,
     }
 }
@@ -78,6 +81,11 @@ fn act(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'
         // Not even the version changes: what is written down about an entity must not be in another operator's way.
         let version = gate.as_ref().map_or(0, |gate| gate.version);
         return Step::unchanged(gate, Reply::Operated { version });
+    }
+    if let (Action::Mirror, Some(mut gate)) = (&operation.action, gate.clone()) {
+        // Nor does it change what another operator has looked at.
+        gate.mirror(moment);
+        return operated(gate);
     }
     let created = Gate { since: moment.now, ..Gate::default() };
     let mut gate = gate.unwrap_or(created);
@@ -93,12 +101,12 @@ fn act(gate: Option<Gate>, rows: &Rows, operation: &Operation, moment: &Moment<'
             step
         }
         Action::Park | Action::Pause => {
-            gate.park(ParkCause::Operator);
+            gate.park(ParkCause::Operator, moment);
             operated(gate)
         }
         Action::Resume => resume(gate, rows, moment),
         Action::VoidConflict { index, digest } => void(gate, (*index, *digest), rows),
-        Action::Note => operated(gate),
+        Action::Mirror | Action::Note => operated(gate),
     }
 }
 

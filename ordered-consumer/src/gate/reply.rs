@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
-use super::{Action, Gate, GateSummary, ParkCause, Taken};
+use super::{Action, Gate, GateSummary, ParkCause, ParkedHead, Taken};
 use crate::{Digest, Index, Timestamp};
 
 /// What became of one arriving event.
@@ -135,6 +135,8 @@ pub enum Reply {
     Noted,
     /// To `Take`: the relay may publish this.
     Taken(Taken),
+    /// To `Take`: the gate is parked, and its head is for the mirror, and for nothing else.
+    TakenParked(ParkedHead),
     /// To `Take`: nothing to publish, parked now if that is why.
     NotTaken {
         /// The cause, where the gate is parked.
@@ -155,6 +157,11 @@ pub enum Reply {
     FailedAgain(Logged),
     /// To `GiveBack`.
     GivenBack,
+    /// To `Mirrored`.
+    Mirrored {
+        /// Whether the gate is still what was mirrored; if not, whatever changed it has made it due again, or un-parked it.
+        counts: bool,
+    },
     /// To whatever names a claim: it is not the gate's any more, so the result does not count.
     ClaimLost,
     /// To `Operate`: done; the gate's version now, or zero where there is none.
@@ -171,12 +178,13 @@ pub enum Reply {
 /// A line of the audit: who did what to which event, and why.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Audit {
-    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume`, `void`, `note` or `ignore`; to a
+    /// What was done: `retry`, `park`, `skip`, `discard`, `edit`, `pause`, `resume`, `void`, `mirror`, `note`,
+    /// `ignore` or `not mirrored`; to a
     /// stream, `replay` or `new stream`.
     pub action: &'static str,
     /// The event it was done to.
     pub index: Option<Index>,
-    /// Who did it: an operator, or `handler`.
+    /// Who did it: an operator, `handler` or `relay`.
     pub by: Arc<str>,
     /// Why.
     pub why: Arc<str>,
@@ -255,6 +263,7 @@ impl Action {
             Self::Pause => "pause",
             Self::Resume => "resume",
             Self::VoidConflict { .. } => "void",
+            Self::Mirror => "mirror",
             Self::Note => "note",
         }
     }

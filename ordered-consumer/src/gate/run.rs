@@ -113,6 +113,7 @@ pub(super) fn resolve(
     } else {
         // A parked head alone is released: `released` never lies before it.
         gate.released = gate.head;
+        gate.mirror(moment);
     }
     let granted = match (gate.head, gate.parked, next) {
         (Some(new), None, Some(token)) => Some(grant(&mut gate, new, token, moment)),
@@ -172,6 +173,10 @@ pub(super) fn give_back(gate: Option<Gate>, token: ClaimToken, after: Duration, 
     gate.attempts = gate.attempts.saturating_sub(1);
     gate.released = Some(head);
     gate.version = moment.version;
-    gate.due_at = gate.parked.is_none().then(|| moment.now.plus(after));
+    if gate.parked.is_some() {
+        gate.mirror(moment);
+    } else {
+        gate.due_at = Some(moment.now.plus(after));
+    }
     Step::write(gate, Reply::GivenBack)
 }

@@ -1,8 +1,6 @@
 //! What can be made to go wrong on purpose.
 
-use std::{sync::Arc, time::Duration};
-
-use tokio::time::Instant;
+use std::time::Duration;
 
 use super::{
     BrokerError, InMemoryBroker, MemberId,
@@ -122,16 +120,21 @@ impl InMemoryBroker {
             let identity = state.new_id();
             let topic = state.topic(name)?;
             *topic = Topic::new(name, topic.options.clone(), identity)?;
-            let now = Instant::now();
-            for group in state.groups.values_mut() {
-                group.forget_topic(name);
-                let followed = group.members.values().flat_map(|member| &member.topics);
-                let followed = followed.filter(|topic| ***topic == *name).map(Arc::clone).next();
-                if let Some((followed, topic)) = followed.zip(state.topics.get(name)) {
-                    group.follow(&followed, topic);
-                }
-                group.rebalance(&state.topics, now);
-            }
+            state.groups.values_mut().for_each(|group| group.forget_topic(name));
+            state.follow_again(name);
+            Ok(())
+        })
+    }
+
+    /// Adds partitions to a topic, until it has so many; those that it has stay as they are. Where keys go is chosen
+    /// among all of them from here on, and groups that read the topic are assigned the new ones.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`] when there is no such topic.
+    pub fn add_partitions(&self, topic: &str, partitions: u32) -> Result<(), BrokerError> {
+        self.shared.change(|state| {
+            state.topic(topic)?.add_partitions(topic, partitions)?;
+            state.follow_again(topic);
             Ok(())
         })
     }

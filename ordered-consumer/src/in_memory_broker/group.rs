@@ -15,7 +15,7 @@ use super::{
     retry::RetryStream,
     topic::{Partition, Topic},
 };
-use crate::{Assignment, Confirmation, Index, Settlement, StreamName};
+use crate::{Assignment, Confirmation, Index, Layout, Settlement, StreamName};
 
 /// The topics that a group's functions look into.
 pub(super) type Topics = BTreeMap<String, Topic>;
@@ -23,6 +23,20 @@ pub(super) type Topics = BTreeMap<String, Topic>;
 /// The partition of a place, while there is one.
 pub(super) fn partition<'a>(topics: &'a Topics, place: &Place) -> Option<&'a Partition> {
     topics.get(&*place.topic)?.partitions.get(usize::try_from(place.partition).ok()?)
+}
+
+fn layout(topics: &Topics, place: &Place) -> Option<Layout> {
+    let streams = topics.get(&*place.topic)?.options.partitions;
+    Some(Layout { name: StreamName::new(&place.topic).ok()?, number: place.partition, streams })
+}
+
+/// How far a topic's first partitions reach.
+pub(super) fn last_indexes(topics: &Topics, stream: &StreamName, partitions: u32) -> Vec<Option<Index>> {
+    let of_stream = |topic: &&Topic| topic.partitions.iter().any(|partition| partition.stream == *stream);
+    let Some(topic) = topics.values().find(of_stream) else { return Vec::new() };
+    let partitions = usize::try_from(partitions).unwrap_or(usize::MAX);
+    let first_index = topic.options.first_index;
+    topic.partitions.iter().take(partitions).map(|partition| partition.last_index(first_index)).collect()
 }
 
 /// A consumer group.
@@ -142,7 +156,8 @@ impl Group {
             lease.extend(lasts);
         }
         let position = partition(topics, &held.place)?.position_after(at.committed);
-        Some(Confirmation { identity: Some(at.identity.clone()), position })
+        let layout = layout(topics, &held.place);
+        Some(Confirmation { identity: Some(at.identity.clone()), position, layout })
     }
 
     /// Takes note of a settlement; that of an assignment that is gone is dropped.

@@ -113,7 +113,7 @@ impl EventSource for InMemoryQueueSource {
         let mut state = self.shared.lock();
         let confirmed = state.available().map(|()| {
             let queue = state.queue(&self.queue).ok().filter(|queue| queue.owns(self.member, assignment))?;
-            Some(Confirmation { identity: Some(queue.identity.clone()), position: None })
+            Some(Confirmation { identity: Some(queue.identity.clone()), ..Confirmation::default() })
         });
         Box::pin(ready(confirmed))
     }

@@ -7,11 +7,13 @@ use tokio::time::Instant;
 
 use super::{
     BrokerError, InMemoryPublisher, MemberId,
-    group::{Group, Topics},
+    group::{Group, Topics, last_indexes},
     member::Member,
     state::Shared,
 };
-use crate::{Assignment, Confirming, EventSource, Settlement, Sharing, SourceError, SourceMessage};
+use crate::{
+    Assignment, Confirming, EventSource, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
+};
 
 /// A member of a group that reads topics of an [`InMemoryBroker`](super::InMemoryBroker): owned streams.
 ///
@@ -146,6 +148,14 @@ impl EventSource for InMemorySource {
             Ok(confirmed.unwrap_or(None))
         });
         Box::pin(ready(confirmed))
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let told = self.shared.change(|state| {
+            state.available()?;
+            Ok(last_indexes(&state.topics, &assignment.stream, streams))
+        });
+        Box::pin(ready(told))
     }
 
     fn pause(&mut self, assignment: &Assignment) {

@@ -2,7 +2,7 @@
 
 use std::{
     collections::BTreeMap,
-    sync::{Mutex, MutexGuard, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -184,6 +184,19 @@ impl State {
             self.trim(&place);
         }
         Ok(result)
+    }
+
+    /// Has groups know every partition of a topic that has others than before.
+    pub(super) fn follow_again(&mut self, name: &str) {
+        let now = Instant::now();
+        for group in self.groups.values_mut() {
+            let followed = group.members.values().flat_map(|member| &member.topics);
+            let followed = followed.filter(|topic| ***topic == *name).map(Arc::clone).next();
+            if let Some((followed, topic)) = followed.zip(self.topics.get(name)) {
+                group.follow(&followed, topic);
+            }
+            group.rebalance(&self.topics, now);
+        }
     }
 
     /// Changes a queue, with its alarms looked after.

@@ -29,20 +29,20 @@ pub(super) struct Partition {
 
 impl Topic {
     pub(super) fn new(name: &str, options: TopicOptions, identity: u64) -> Result<Self, NameError> {
-        let partition = |number: u32| {
-            let mut stream = String::from(name);
-            // Writing into a String cannot fail.
-            let _ = write!(stream, "/{number}");
-            Ok(Partition {
-                stream: StreamName::new(stream)?,
-                first: options.first_index,
-                entries: VecDeque::new(),
-                next: Some(options.first_index),
-            })
-        };
+        let partition = |number| Partition::new(name, number, options.first_index);
         let partitions = (0..options.partitions).map(partition).collect::<Result<_, NameError>>()?;
         let identity = Bytes::from(format!("topic-{identity}"));
         Ok(Self { options, identity, partitions, closed: false })
+    }
+
+    /// Adds empty partitions, until there are so many. The hash of a key chooses among all of them from here on.
+    pub(super) fn add_partitions(&mut self, name: &str, partitions: u32) -> Result<(), NameError> {
+        let partition = |number| Partition::new(name, number, self.options.first_index);
+        let more = (self.options.partitions..partitions).map(partition);
+        let more = more.collect::<Result<Vec<_>, NameError>>()?;
+        self.partitions.extend(more);
+        self.options.partitions = self.options.partitions.max(partitions);
+        Ok(())
     }
 
     /// The partition of a key: the same in every process and version, as long as the topic has as many partitions.
@@ -74,6 +74,26 @@ impl Topic {
 }
 
 impl Partition {
+    fn new(topic: &str, number: u32, first_index: u128) -> Result<Self, NameError> {
+        let mut stream = String::from(topic);
+        // Writing into a String cannot fail.
+        let _ = write!(stream, "/{number}");
+        Ok(Self {
+            stream: StreamName::new(stream)?,
+            first: first_index,
+            entries: VecDeque::new(),
+            next: Some(first_index),
+        })
+    }
+
+    /// The last index ever given to an event, of a partition that begins with this one.
+    pub(super) fn last_index(&self, first_index: u128) -> Option<Index> {
+        match self.next {
+            Some(next) => next.checked_sub(1).filter(|last| *last >= first_index).map(Index::new),
+            None => Some(Index::MAX),
+        }
+    }
+
     /// How many entries lie up to and including this index.
     fn entries_through(&self, index: Option<u128>) -> usize {
         match index {

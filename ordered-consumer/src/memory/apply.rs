@@ -65,7 +65,8 @@ fn load(table: &Table, key: &GateKey, entity: Option<&Entity>, input: &Input, se
         | Input::Claim { .. }
         | Input::Renew { .. }
         | Input::FailAgain { .. }
-        | Input::GiveBack { .. } => {}
+        | Input::GiveBack { .. }
+        | Input::Mirrored { .. } => {}
     }
     rows
 }

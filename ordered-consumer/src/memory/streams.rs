@@ -2,10 +2,30 @@
 
 use super::table::{Row, Table};
 use crate::{
-    AuditLine, Event, FailureLogError, GateKey, StreamDecision, StreamName, Timestamp,
-    gate::{self, APART_TAKEN, Audit, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver},
+    AuditLine, Event, FailureLogError, GateKey, Index, Layout, StreamDecision, StreamName, Timestamp,
+    gate::{
+        self, APART_TAKEN, Audit, LayoutRecord, LayoutStep, SetApart, Settle, StreamRecord, StreamRefusal,
+        TakeOver,
+    },
 };
 use bytes::Bytes;
+
+impl Table {
+    pub(super) fn step_layout(&mut self, layout: &StreamName, step: &LayoutStep) -> LayoutRecord {
+        let record = gate::step_layout(self.layouts.get(layout), step);
+        if record != LayoutRecord::default() {
+            self.layouts.insert(layout.clone(), record.clone());
+        }
+        record
+    }
+
+    pub(super) fn has_unresolved(&self, stream: &StreamName, through: Index) -> bool {
+        let first = GateKey { stream: stream.clone(), entity: Bytes::new() };
+        let keys = self.uncleared.range(first..).take_while(|key| key.stream == *stream);
+        let mut heads = keys.filter_map(|key| self.gate(key)?.head);
+        heads.any(|head| head <= through)
+    }
+}
 
 pub(super) fn take_over(
     table: &mut Table,
@@ -72,6 +92,9 @@ fn set_apart(table: &mut Table, stream: &StreamName) -> Result<(), FailureLogErr
         }
         entity.conflicts = entity.conflicts.iter().map(|event| moved(event, &apart)).collect();
         table.put_entity(GateKey { stream: apart.clone(), entity: key.entity }, entity);
+    }
+    if let Some(layout) = Layout::name_of(stream) {
+        table.step_layout(&layout, &LayoutStep::Forget);
     }
     table.move_originals(stream, &apart);
     table.put_record(&apart, old.unwrap_or_default());

@@ -11,7 +11,7 @@ use super::audit::AuditTrail;
 use crate::{
     Digest, Event, GateKey, Index, StreamName, Timestamp, Totals,
     event::Context,
-    gate::{Gate, ParkCause, StreamRecord, may_drop_tombstone},
+    gate::{Gate, LayoutRecord, ParkCause, StreamRecord, may_drop_tombstone},
 };
 
 /// One event in the log.
@@ -48,6 +48,7 @@ pub(super) struct Entity {
 #[derive(Default)]
 pub(super) struct Table {
     records: BTreeMap<StreamName, StreamRecord>,
+    pub(super) layouts: BTreeMap<StreamName, LayoutRecord>,
     /// Hashed, because what arrives is looked for one by one, among however many.
     entities: HashMap<GateKey, Box<Entity>>,
     /// The same gates in the order of stream and entity.

@@ -113,7 +113,12 @@ impl Operator {
         self.operate(seen, Action::Note, text.as_ref()).await
     }
 
-    async fn operate(&self, seen: &GatedEntity, action: Action, why: &str) -> Result<(), OperatorError> {
+    pub(super) async fn operate(
+        &self,
+        seen: &GatedEntity,
+        action: Action,
+        why: &str,
+    ) -> Result<(), OperatorError> {
         let request = self.request(seen, action, why)?;
         let answers = self.ask(&[request]).await?;
         self.wake();
@@ -176,7 +181,8 @@ fn request_id() -> Result<String, FailureLogError> {
     Ok(format!("{:032x}", u128::from_be_bytes(random)))
 }
 
-/// An operator's action releases what it frees in windows of this size; the consumer's own setting takes over later.
+/// An operator's action releases what it frees in windows of this size; the consumer's own setting takes over later. So
+/// it does with what an operator parks: a relay of a consumer without a mirror takes it once, and forgets it.
 fn settings() -> Settings {
     Settings {
         release_window: 500,
@@ -185,5 +191,6 @@ fn settings() -> Settings {
         attempts_max: u32::MAX,
         held_events_max: u64::MAX,
         held_bytes_max: u64::MAX,
+        mirror_parked: true,
     }
 }

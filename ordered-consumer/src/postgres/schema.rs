@@ -12,6 +12,7 @@ use crate::FailureLogError;
 const TABLE: &str = "_ordered_consumer_migrations";
 
 const CREATE_TABLES: &str = include_str!("migrations/0001_create_tables.sql");
+const CREATE_LAYOUT: &str = include_str!("migrations/0002_create_layout.sql");
 
 /// The first half of the key of the lock that migrations take: what it is for. The second is the schema.
 const LOCK: i32 = 0x6f72_6463;
@@ -27,7 +28,10 @@ fn migrator() -> Migrator {
     let migration = |version, description: &'static str, sql| {
         Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     };
-    let mut migrator = Migrator::with_migrations(vec![migration(1, "create tables", CREATE_TABLES)]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "create tables", CREATE_TABLES),
+        migration(2, "create layout", CREATE_LAYOUT),
+    ]);
     migrator.dangerous_set_table_name(TABLE);
     // Its lock would be the session's, which a pooler shares; ours is the transaction's.
     migrator.set_locking(false);
@@ -122,7 +126,7 @@ pub(super) fn grants(schema: &str, role: &str) -> String {
         grant("select", &[TABLE]),
         grant("select, insert", &["consumer"]),
         grant("select, update", &["counter"]),
-        grant("select, insert, update", &["stream"]),
+        grant("select, insert, update", &["stream", "layout"]),
         // Only rows that were locked are dropped, and a lock is an update to PostgreSQL.
         grant("select, insert, update, delete", &["audit", "original"]),
         grant("select, insert, delete", &["conflict"]),

@@ -5,13 +5,15 @@ use bytes::Bytes;
 use super::{
     connections::{Purpose, Write},
     errors::Trouble,
+    layouts,
     statement::{Session, Statement},
     write::{delete_gates, write_audit},
 };
 use crate::{
-    FailureLogError, GateKey, Index, StreamDecision, StreamName, Timestamp,
+    FailureLogError, GateKey, Index, Layout, StreamDecision, StreamName, Timestamp,
     gate::{
-        self, APART_TAKEN, Audit, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone,
+        self, APART_TAKEN, Audit, LayoutStep, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver,
+        may_drop_tombstone,
     },
     sql::columns::{Columns, gate, record},
 };
@@ -198,6 +200,9 @@ impl Decide {
         let rename = Statement::new(include_str!("sql/rename_stream.sql"));
         session.execute(rename.blob(apart.as_str().as_bytes()).int(id)).await?;
         add_stream(session, self.consumer_id, &self.stream, Some(&fresh)).await?;
+        if let Some(layout) = Layout::name_of(&self.stream) {
+            layouts::write_step(session, self.consumer_id, &layout, &LayoutStep::Forget).await?;
+        }
         Ok(fresh.generation)
     }
 }

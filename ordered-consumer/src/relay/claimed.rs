@@ -252,6 +252,7 @@ async fn report<H: Handler>(
         Reply::FailedAgain(Logged::Retrying { .. }) | Reply::GivenBack => None,
         Reply::FailedAgain(Logged::Parked(cause)) => {
             known.tally.count_parked(cause);
+            core.hint_mirror();
             tracing::error!(consumer = %core.name, %event, cause = cause.as_str(), "the event is parked; later events of its entity are held until an operator acts");
             None
         }

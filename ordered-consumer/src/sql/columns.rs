@@ -10,7 +10,9 @@ use bytes::Bytes;
 use super::kept::KeptFailure;
 use crate::{
     AuditLine, Event, FailureLogError, GateKey, Headers, Index, StreamName, Timestamp,
-    gate::{Audit, ClaimToken, Failure, Gate, GateSummary, OperatorRefusal, ParkCause, StreamRecord},
+    gate::{
+        Audit, ClaimToken, Failure, Gate, GateSummary, LayoutRecord, OperatorRefusal, ParkCause, StreamRecord,
+    },
 };
 
 /// A row of a database whose values are read by their columns' names.
@@ -177,6 +179,27 @@ pub(crate) fn record(row: &impl Columns) -> Result<Option<StreamRecord>, Failure
     }))
 }
 
+/// A layout's record from its row, if there is one.
+pub(crate) fn maybe_layout(row: Option<&impl Columns>) -> Result<Option<LayoutRecord>, FailureLogError> {
+    let Some(row) = row else { return Ok(None) };
+    let waiting = row.bytes("waiting")?;
+    let (counts, rest) = waiting.as_chunks::<4>();
+    if !rest.is_empty() {
+        return Err(corrupt("`waiting` is not made of numbers of four bytes"));
+    }
+    Ok(Some(LayoutRecord {
+        identity: row.maybe_bytes("identity")?.map(Bytes::copy_from_slice),
+        generation: row.int("generation")?.cast_unsigned(),
+        admitted: row.small("admitted")?,
+        waiting: counts.iter().map(|count| u32::from_be_bytes(*count)).collect(),
+    }))
+}
+
+/// How a layout's record keeps the changes whose streams wait.
+pub(crate) fn waiting_bytes(record: &LayoutRecord) -> Vec<u8> {
+    record.waiting.iter().flat_map(|count| count.to_be_bytes()).collect()
+}
+
 /// What came of an operator's request.
 pub(crate) fn outcome(row: &impl Columns) -> Result<Result<u64, OperatorRefusal>, FailureLogError> {
     let kept = row.text("outcome")?;
@@ -192,7 +215,7 @@ fn summary(row: &impl Columns, column: &str) -> Result<Option<GateSummary>, Fail
 /// A line of the audit.
 pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogError> {
     /// The words that the protocol and the logs write.
-    const ACTIONS: [&str; 12] = [
+    const ACTIONS: [&str; 14] = [
         "retry",
         "park",
         "skip",
@@ -201,6 +224,8 @@ pub(crate) fn audit_line(row: &impl Columns) -> Result<AuditLine, FailureLogErro
         "pause",
         "resume",
         "void",
+        "mirror",
+        "not mirrored",
         "note",
         "ignore",
         "replay",

@@ -7,7 +7,7 @@ use super::{errors::Trouble, statement::Statement};
 pub(super) use crate::sql::kept::{amount, keep_headers, keep_outcome, keep_summary};
 use crate::{
     Event, FailureLogError, Index, StreamName,
-    gate::{Gate, OperatorRefusal, StreamRecord},
+    gate::{Gate, LayoutRecord, OperatorRefusal, StreamRecord},
     sql::{
         columns::{self, Columns, corrupt},
         kept::{KeptEvent, KeptGate},
@@ -139,6 +139,11 @@ pub(super) fn event(row: &SqliteRow, stream: &StreamName, entity: &Bytes) -> Res
 /// A stream's record from its row; none while nobody has taken it over.
 pub(super) fn record(row: &SqliteRow) -> Result<Option<StreamRecord>, Trouble> {
     Ok(columns::record(row)?)
+}
+
+/// A layout's record from its row, if there is one.
+pub(super) fn maybe_layout(row: Option<&SqliteRow>) -> Result<Option<LayoutRecord>, Trouble> {
+    Ok(columns::maybe_layout(row)?)
 }
 
 pub(super) fn outcome(row: &SqliteRow) -> Result<Result<u64, OperatorRefusal>, Trouble> {

@@ -134,7 +134,8 @@ async fn load_passed(
             | Input::Claim { .. }
             | Input::Renew { .. }
             | Input::FailAgain { .. }
-            | Input::GiveBack { .. } => gate.released.map(|released| released.to_be_bytes()),
+            | Input::GiveBack { .. }
+            | Input::Mirrored { .. } => gate.released.map(|released| released.to_be_bytes()),
         };
         asked = true;
         statement = statement

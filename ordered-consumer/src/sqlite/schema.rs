@@ -12,12 +12,16 @@ use crate::FailureLogError;
 const TABLE: &str = "_ordered_consumer_migrations";
 
 const CREATE_TABLES: &str = include_str!("migrations/0001_create_tables.sql");
+const CREATE_LAYOUT: &str = include_str!("migrations/0002_create_layout.sql");
 
 fn migrator() -> Migrator {
     let migration = |version, description: &'static str, sql| {
         Migration::new(version, description.into(), MigrationType::Simple, SqlStr::from_static(sql), false)
     };
-    let mut migrator = Migrator::with_migrations(vec![migration(1, "create tables", CREATE_TABLES)]);
+    let mut migrator = Migrator::with_migrations(vec![
+        migration(1, "create tables", CREATE_TABLES),
+        migration(2, "create layout", CREATE_LAYOUT),
+    ]);
     migrator.dangerous_set_table_name(TABLE);
     migrator
 }

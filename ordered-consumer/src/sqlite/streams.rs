@@ -7,13 +7,15 @@ use super::{
     columns::{bits, flag, gate, int, record},
     connections::Write,
     errors::Trouble,
+    layouts,
     statement::{Session, Statement},
     write::{delete_gates, returned, write_audit},
 };
 use crate::{
-    FailureLogError, GateKey, Index, StreamDecision, StreamName, Timestamp,
+    FailureLogError, GateKey, Index, Layout, StreamDecision, StreamName, Timestamp,
     gate::{
-        self, APART_TAKEN, Audit, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone,
+        self, APART_TAKEN, Audit, LayoutStep, SetApart, Settle, StreamRecord, StreamRefusal, TakeOver,
+        may_drop_tombstone,
     },
 };
 
@@ -171,6 +173,9 @@ impl Decide {
         let rename = Statement::new(include_str!("sql/rename_stream.sql")).text(apart.as_str()).int(id);
         session.execute(rename).await?;
         add_stream(session, self.consumer_id, &self.stream, Some(&fresh)).await?;
+        if let Some(layout) = Layout::name_of(&self.stream) {
+            layouts::write_step(session, self.consumer_id, &layout, &LayoutStep::Forget).await?;
+        }
         Ok(fresh.generation)
     }
 }

@@ -10,7 +10,7 @@ use super::{Telemetry, names, since};
 use crate::{
     Answers, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, Index, Request, StreamName,
     Timestamp, Totals,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 /// What the engine asks of the failure log. Not a [`FailureLog`] itself, because operators' calls are none of the
@@ -18,7 +18,7 @@ use crate::{
 pub(crate) struct MeteredLog {
     log: Arc<dyn FailureLog>,
     telemetry: Arc<Telemetry>,
-    calls: [Histogram; 11],
+    calls: [Histogram; 13],
 }
 
 #[derive(Clone, Copy)]
@@ -34,10 +34,12 @@ enum Call {
     DropTombstones,
     Totals,
     DropAudit,
+    Layout,
+    HasUnresolved,
 }
 
 impl Call {
-    const ALL: [Self; 11] = [
+    const ALL: [Self; 13] = [
         Self::Apply,
         Self::TakeDue,
         Self::HeldEvents,
@@ -49,6 +51,8 @@ impl Call {
         Self::DropTombstones,
         Self::Totals,
         Self::DropAudit,
+        Self::Layout,
+        Self::HasUnresolved,
     ];
 
     const fn as_str(self) -> &'static str {
@@ -64,6 +68,8 @@ impl Call {
             Self::DropTombstones => "drop_tombstones",
             Self::Totals => "totals",
             Self::DropAudit => "drop_audit",
+            Self::Layout => "layout",
+            Self::HasUnresolved => "has_unresolved",
         }
     }
 
@@ -80,6 +86,8 @@ impl Call {
             Self::DropTombstones => 8,
             Self::Totals => 9,
             Self::DropAudit => 10,
+            Self::Layout => 11,
+            Self::HasUnresolved => 12,
         }
     }
 }
@@ -185,6 +193,24 @@ impl MeteredLog {
         report: &Settle,
     ) -> Result<Result<StreamRecord, StreamRefusal>, FailureLogError> {
         self.measured(Call::Settle, 1, self.log.settle(consumer, stream, report)).await
+    }
+
+    pub(crate) async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        self.measured(Call::Layout, 1, self.log.layout(consumer, layout, step)).await
+    }
+
+    pub(crate) async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        self.measured(Call::HasUnresolved, 1, self.log.has_unresolved(consumer, stream, through)).await
     }
 
     pub(crate) async fn gated_entities(

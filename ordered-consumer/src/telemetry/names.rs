@@ -46,10 +46,12 @@ metrics! {
     RUNS = Counter "ordered_consumer.runs", Count, "Runs of logged events: retries, and releases.";
     RESOLVED = Counter "ordered_consumer.resolved", Count, "Logged events that were resolved, by how.";
     PARKED = Counter "ordered_consumer.parked", Count, "Times that an entity was parked, by cause.";
+    MIRRORED = Counter "ordered_consumer.mirrored", Count, "Parked events published to the mirror, or refused by it.";
     CLAIMS_LOST = Counter "ordered_consumer.claims_lost", Count, "Results that did not count, because their claim was gone.";
     FENCED = Counter "ordered_consumer.fenced", Count, "Writes refused, because the stream was not this process's any more.";
     LIMITED = Counter "ordered_consumer.limited", Count, "Times that a stream waited for a limit on what is held.";
     STOPPED = Counter "ordered_consumer.stopped", Count, "Times that a stream stopped and waited for an operator.";
+    WAITING = Gauge "ordered_consumer.waiting", Count, "1 while a stream that was added waits for the old ones.";
     OUTAGES = Counter "ordered_consumer.outages", Count, "Times that a stream paused for an outage.";
     BREAKER = Gauge "ordered_consumer.breaker.state", Count, "0: closed, 1: half-open, 2: open.";
     BLOCKED = Histogram "ordered_consumer.blocked.duration", Seconds, "How long the entity of a resolved event had not flowed freely.";

@@ -5,8 +5,8 @@ use metrics::{Histogram, Label};
 use super::{
     meters::Counter,
     names::{
-        self, BLOCKED, CAUSE, CLAIMS_LOST, CONSUMED, EVENTS, FAILED, FENCED, LIMITED, OPERATION_NAME,
-        OUTAGES, OUTCOME, PARKED, PROCESS, RESOLVED, RUN, RUNS, SENT, STOPPED,
+        self, BLOCKED, CAUSE, CLAIMS_LOST, CONSUMED, EVENTS, FAILED, FENCED, LIMITED, MIRRORED,
+        OPERATION_NAME, OUTAGES, OUTCOME, PARKED, PROCESS, RESOLVED, RUN, RUNS, SENT, STOPPED,
     },
 };
 use crate::{Outcome, ParkCause, Stats};
@@ -68,6 +68,8 @@ tally! {
     parked_lost_run: PARKED, CAUSE = "lost_run";
     parked_conflict: PARKED, CAUSE = "conflict";
     parked_operator: PARKED, CAUSE = "operator";
+    mirrored: MIRRORED, OUTCOME = "mirrored";
+    mirror_refused: MIRRORED, OUTCOME = "refused";
     claims_lost: CLAIMS_LOST;
     fenced: FENCED;
     limited: LIMITED;
@@ -130,6 +132,8 @@ impl Tally {
         stats.released += self.released.get();
         stats.resolved += self.resolved.get() + self.resolved_ignored.get();
         stats.published += self.published.get();
+        stats.mirrored += self.mirrored.get();
+        stats.mirror_refused += self.mirror_refused.get();
         stats.claims_lost += self.claims_lost.get();
         stats.fenced += self.fenced.get();
         stats.limited += self.limited.get();

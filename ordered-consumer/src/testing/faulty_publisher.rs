@@ -8,7 +8,7 @@ use std::{
 use async_trait::async_trait;
 
 use super::cancelled::{cancelled_at_poll, yields};
-use crate::{EventPublisher, PublishError, Published, ReleasedEvent};
+use crate::{EventPublisher, ParkedEvent, ParkedPublisher, PublishError, Published, ReleasedEvent};
 
 /// How an event does not go out, or seems not to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -24,7 +24,7 @@ pub enum PublishFault {
     DroppedAt(usize),
 }
 
-/// A publisher around another one, which fails by a plan. Without a plan it is the publisher that it is around. Clones
+/// A publisher around another one, for released or for parked events, which fails by a plan. Without a plan it is the publisher that it is around. Clones
 /// share the plan.
 ///
 /// ```
@@ -105,13 +105,16 @@ impl<P> FaultyPublisher<P> {
     }
 }
 
-impl<P: EventPublisher> FaultyPublisher<P> {
-    async fn publish_one(&self, event: &ReleasedEvent) -> Result<(), PublishError> {
+impl<P: Sync> FaultyPublisher<P> {
+    /// Publishes one event, or not, as planned.
+    async fn one(
+        &self,
+        publish: impl Future<Output = Result<(), PublishError>> + Send,
+    ) -> Result<(), PublishError> {
         let (fault, pending) = self.next();
         let publish = async {
             yields(pending).await;
-            let published = self.publisher.publish(std::slice::from_ref(event)).await;
-            published.failed.map_or(Ok(()), Err)
+            publish.await
         };
         match fault {
             None => publish.await,
@@ -139,10 +142,25 @@ impl<P: EventPublisher> EventPublisher for FaultyPublisher<P> {
 
     async fn publish(&self, events: &[ReleasedEvent]) -> Published {
         for (count, event) in events.iter().enumerate() {
-            if let Err(error) = self.publish_one(event).await {
+            let publish = async {
+                let published = self.publisher.publish(std::slice::from_ref(event)).await;
+                published.failed.map_or(Ok(()), Err)
+            };
+            if let Err(error) = self.one(publish).await {
                 return Published { count, failed: Some(error) };
             }
         }
         Published { count: events.len(), failed: None }
+    }
+}
+
+#[async_trait]
+impl<P: ParkedPublisher> ParkedPublisher for FaultyPublisher<P> {
+    fn describe(&self) -> String {
+        format!("{}, with faults", self.publisher.describe())
+    }
+
+    async fn publish(&self, parked: &ParkedEvent) -> Result<(), PublishError> {
+        self.one(self.publisher.publish(parked)).await
     }
 }

@@ -10,7 +10,8 @@ use tokio::sync::watch;
 
 use super::cancelled::{cancelled_at_poll, yields};
 use crate::{
-    Assignment, Confirming, Delivery, EventSource, Index, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, Delivery, EventSource, Index, LastIndexes, Settlement, Sharing, SourceError,
+    SourceMessage,
 };
 
 /// A source around another one, which fails by a plan. Without a plan it is the source that it is around.
@@ -220,6 +221,14 @@ impl<S: EventSource> EventSource for FaultySource<S> {
         Box::pin(async move {
             faults.pass().await?;
             confirming.await
+        })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        let (faults, told) = (self.faults.clone(), self.source.last_indexes(assignment, streams));
+        Box::pin(async move {
+            faults.pass().await?;
+            told.await
         })
     }
 

@@ -10,6 +10,7 @@
 //! | [`copies`] | adapters with a retry stream |
 //! | [`sessions`] | owned streams whose broker declares a silent member dead: assignments with a lease |
 //! | [`heartbeats`] | shared streams whose source extends the leases of what it has delivered |
+//! | [`layouts`] | owned streams of topics to which the broker may add streams |
 //! | [`publisher`] | adapters with an [`EventPublisher`](crate::EventPublisher) |
 //!
 //! Naming the themes is how an adapter declares what its broker promises. The in-memory broker's topic, whole:
@@ -69,6 +70,7 @@ mod rules;
 pub mod any;
 pub mod copies;
 pub mod heartbeats;
+pub mod layouts;
 pub mod owned;
 pub mod publisher;
 pub mod sessions;
@@ -77,6 +79,6 @@ pub mod shared;
 pub use fixture::SourceFixture;
 pub use reader::{Reader, Received};
 pub use rules::{
-    Rule, any_rules, copies_rules, heartbeats_rules, owned_rules, publisher_rules, sessions_rules,
-    shared_rules,
+    Rule, any_rules, copies_rules, heartbeats_rules, layouts_rules, owned_rules, publisher_rules,
+    sessions_rules, shared_rules,
 };

@@ -1,6 +1,33 @@
-//! What faulty stores do to events, requests and gates.
+//! What faulty stores do to events, requests and settings.
 
-use ordered_consumer::{Event, Headers, Index, Request, gate::Input};
+use ordered_consumer::{
+    Event, Headers, Index, Request,
+    gate::{Input, Settings},
+};
+
+use crate::{fault::Fault, mutant::Mutant};
+
+impl Mutant {
+    /// The settings by which a log goes that does not go by those it is given.
+    pub(crate) fn settings(&self, settings: &Settings) -> Settings {
+        let mut settings = settings.clone();
+        settings.held_events_max += u64::from(self.has(Fault::HoldsOneEventTooMany));
+        settings.held_bytes_max += u64::from(self.has(Fault::HoldsOneByteTooMany));
+        if self.has(Fault::NeverParksLostRuns) {
+            settings.attempts_max = u32::MAX;
+        }
+        if self.has(Fault::ForgetsToMirror) {
+            settings.mirror_parked = false;
+        }
+        if self.has(Fault::MirrorsWithoutAMirror) {
+            settings.mirror_parked = true;
+        }
+        if self.has(Fault::ReleasesOneByOne) {
+            settings.release_window = 1;
+        }
+        settings
+    }
+}
 
 /// The event with other headers and another payload.
 fn rebuilt(event: &Event, index: Index, headers: Headers, payload: Option<Vec<u8>>) -> Event {
@@ -62,6 +89,7 @@ pub(crate) fn each_event(request: &mut Request, change: impl Fn(&Event) -> Event
         | Input::FailAgain { .. }
         | Input::GiveBack { .. }
         | Input::Ignore { .. }
+        | Input::Mirrored { .. }
         | Input::Operate(_)
         | Input::Renew { .. }
         | Input::Resolve { .. }

@@ -5,6 +5,7 @@
 
 mod bend;
 mod fault;
+mod layout;
 mod look;
 mod mutant;
 mod tamper;
@@ -196,4 +197,35 @@ caught! {
         by lines_of_the_audit_are_dropped_when_they_are_old, a_request_is_remembered_for_as_long_as_its_line;
     a_log_that_drops_the_audit_too_early: DropsTheAuditTooEarly by lines_of_the_audit_are_dropped_when_they_are_old;
     a_log_that_drops_the_whole_audit: DropsTheWholeAudit by lines_of_the_audit_are_dropped_when_they_are_old;
+}
+
+caught! {
+    a_log_that_counts_streams_in_16_bits: CountsStreamsIn16Bits by whoever_sees_a_layout_first_admits_all_of_it;
+    a_log_that_keeps_layouts_of_new_streams: KeepsLayoutsOfNewStreams
+        by a_new_stream_begins_its_layout_anew_and_a_replay_does_not;
+    a_log_that_looks_at_layouts_without_a_lock: LooksAtLayoutsWithoutALock
+        by changes_that_are_seen_at_the_same_time_are_all_kept;
+    a_log_that_forgets_the_identities_of_layouts: ForgetsLayoutIdentities
+        by a_layout_of_another_identity_begins_anew, streams_that_are_added_wait_until_they_are_admitted;
+    a_log_that_admits_whatever_it_sees: AdmitsWhateverItSees
+        by streams_that_are_added_wait_until_they_are_admitted;
+    a_log_that_sees_a_stream_when_it_looks: SeesAStreamWhenItLooks by a_look_at_a_layout_changes_nothing;
+    a_log_that_admits_any_change: AdmitsAnyChange
+        by an_admission_counts_only_for_the_change_that_it_is_about;
+    a_log_that_never_admits_all: NeverAdmitsAll by whatever_waits_can_be_admitted_at_once;
+    a_log_that_takes_tombstones_for_unresolved: TakesTombstonesForUnresolved
+        by what_is_unresolved_is_found_by_its_head;
+    a_log_that_overlooks_the_unresolved: OverlooksTheUnresolved by what_is_unresolved_is_found_by_its_head;
+    a_log_that_forgets_to_mirror: ForgetsToMirror
+        by a_parked_head_is_due_for_the_mirror_and_for_nothing_else, a_new_park_is_due_for_the_mirror_at_once;
+    a_log_that_runs_what_is_parked: RunsWhatIsParked by a_parked_head_is_due_for_the_mirror_and_for_nothing_else;
+    a_log_that_takes_for_the_mirror_for_good: TakesForTheMirrorForGood
+        by a_parked_head_is_found_again_until_it_is_mirrored;
+    a_log_that_mirrors_for_ever: MirrorsForEver by a_parked_head_is_found_again_until_it_is_mirrored;
+    a_log_that_counts_a_later_park_as_mirrored: CountsALaterParkAsMirrored
+        by what_was_mirrored_does_not_count_for_a_later_park;
+    a_log_that_mirrors_without_a_mirror: MirrorsWithoutAMirror by without_a_mirror_a_parked_gate_is_looked_at_once;
+    a_log_that_counts_the_mirror_as_late: CountsTheMirrorAsLate by due_for_the_mirror_is_neither_waiting_nor_late;
+    a_log_that_writes_down_nothing_that_is_not_mirrored: WritesNoAudit
+        by what_the_mirror_refuses_is_written_down_and_not_tried_again;
 }

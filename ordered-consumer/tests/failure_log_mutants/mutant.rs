@@ -12,7 +12,10 @@ use ordered_consumer::{
     Answers, AuditLine, Clock, ConsumerName, Count, CountBy, Counts, Digest, DueGates, Event, FailureLog,
     FailureLogError, GateKey, GateQuery, GatedEntity, Index, MemoryFailureLog, ParkCause, Request,
     StreamDecision, StreamName, TakenGate, Timestamp, Totals,
-    gate::{Action, Input, Reply, Settings, Settle, State, StreamRecord, StreamRefusal, TakeOver},
+    gate::{
+        Action, Input, LayoutRecord, LayoutStep, Reply, Settings, Settle, State, StreamRecord, StreamRefusal,
+        TakeOver,
+    },
 };
 
 use crate::fault::Fault;
@@ -23,6 +26,7 @@ pub(crate) struct Memory {
     pub(crate) taken: Vec<TakenGate>,
     pub(crate) requests: HashMap<Arc<str>, Reply>,
     pub(crate) discarded: HashMap<GateKey, Index>,
+    pub(crate) layouts: HashMap<(ConsumerName, StreamName), LayoutRecord>,
 }
 
 #[derive(Debug)]
@@ -45,19 +49,6 @@ impl Mutant {
     fn consumer(&self, consumer: &ConsumerName) -> ConsumerName {
         let everyone = || ConsumerName::new("everyone").unwrap();
         if self.has(Fault::MixesConsumersUp) { everyone() } else { consumer.clone() }
-    }
-
-    fn settings(&self, settings: &Settings) -> Settings {
-        let mut settings = settings.clone();
-        settings.held_events_max += u64::from(self.has(Fault::HoldsOneEventTooMany));
-        settings.held_bytes_max += u64::from(self.has(Fault::HoldsOneByteTooMany));
-        if self.has(Fault::NeverParksLostRuns) {
-            settings.attempts_max = u32::MAX;
-        }
-        if self.has(Fault::ReleasesOneByOne) {
-            settings.release_window = 1;
-        }
-        settings
     }
 }
 
@@ -115,6 +106,7 @@ impl FailureLog for Mutant {
             }
         }
         let mut due = self.inner.take_due(&consumer, &settings, limit).await?;
+        self.mirror(&consumer, &mut due).await;
         if self.has(Fault::TakesTheLatestDueFirst) {
             due.taken.reverse();
         }
@@ -208,6 +200,24 @@ impl FailureLog for Mutant {
             return Ok(());
         }
         self.inner.decide_stream(&self.consumer(consumer), stream, decision, by, why).await
+    }
+
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        self.bent_layout(&self.consumer(consumer), layout, step).await
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        self.bent_unresolved(&self.consumer(consumer), stream, through).await
     }
 
     async fn gated_entities(

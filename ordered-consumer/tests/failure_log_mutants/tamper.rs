@@ -3,11 +3,11 @@
 use std::{sync::Arc, time::Duration};
 
 use ordered_consumer::{
-    Answer, Answers, ConsumerName, Event, FailureLog, FailureLogError, GateKey, GateQuery, Index, ParkCause,
-    Request, Timestamp,
+    Answer, Answers, ConsumerName, DueGates, Event, FailureLog, FailureLogError, GateKey, GateQuery, Index,
+    ParkCause, Request, TakenGate, TakenParked, Timestamp,
     gate::{
         Action, ClaimRefusal, ClaimToken, Failure, Gate, Grant, Guard, Input, Logged, Next, Operation,
-        OperatorRefusal, Reply, Resolved, Settings, State, Verdict,
+        OperatorRefusal, Reply, Resolved, Settings, State, Taken, Verdict,
     },
 };
 
@@ -120,7 +120,11 @@ impl Mutant {
                     self.act(consumer, &request.key, Action::Resume).await;
                 }
             }
-            Input::Arrive { .. } | Input::Fail { .. } | Input::Ignore { .. } => {}
+            Input::Mirrored { version, .. } if self.has(Fault::CountsALaterParkAsMirrored) => {
+                *version = gate.map_or(0, |gate| gate.version);
+            }
+            Input::Mirrored { version, .. } if self.has(Fault::MirrorsForEver) => *version = u64::MAX,
+            Input::Arrive { .. } | Input::Fail { .. } | Input::Ignore { .. } | Input::Mirrored { .. } => {}
             Input::Take | Input::Claim { .. } => {}
         }
         if self.has(Fault::Keeps64BitsOfAnIndex) {
@@ -179,7 +183,27 @@ impl Mutant {
             }
             Input::Fail { .. } | Input::Ignore { .. } | Input::Take | Input::Claim { .. } => None,
             Input::Renew { .. } | Input::Resolve { .. } | Input::FailAgain { .. } => None,
-            Input::GiveBack { .. } | Input::Operate(_) => None,
+            Input::GiveBack { .. } | Input::Mirrored { .. } | Input::Operate(_) => None,
+        }
+    }
+
+    /// What a faulty log makes of what it has taken for the mirror.
+    pub(crate) async fn mirror(&self, consumer: &ConsumerName, due: &mut DueGates) {
+        if self.has(Fault::CountsTheMirrorAsLate) && !due.to_mirror.is_empty() {
+            due.overdue += Duration::from_secs(1);
+        }
+        if self.has(Fault::TakesForTheMirrorForGood) {
+            for TakenParked { key, head } in &due.to_mirror {
+                let (index, version) = (head.index, head.version);
+                self.alone(consumer, key, Input::Mirrored { index, version, refused: None }).await;
+            }
+        }
+        if self.has(Fault::RunsWhatIsParked) {
+            let run = |TakenParked { key, head }| {
+                let (head, attempts) = (head.index, head.attempts);
+                TakenGate { key, taken: Taken { head, released: head, attempts, alone: false } }
+            };
+            due.taken.extend(due.to_mirror.drain(..).map(run));
         }
     }
 
@@ -291,6 +315,7 @@ impl Mutant {
             attempts_max: 5,
             held_events_max: 1,
             held_bytes_max: 1,
+            mirror_parked: false,
         };
         let request = Request { key: key.clone(), guard: Guard::Unguarded, input };
         self.inner.apply(consumer, &settings, &[request]).await.unwrap();

@@ -48,6 +48,7 @@ pub(crate) fn settings() -> Settings {
         attempts_max: 100,
         held_events_max: 100,
         held_bytes_max: 10_000,
+        mirror_parked: false,
     }
 }
 
@@ -58,7 +59,7 @@ pub(crate) struct Log {
     pub(crate) now: Timestamp,
     pub(crate) earlier_outcome: Option<Result<u64, OperatorRefusal>>,
     conflicts: BTreeSet<(Index, [u8; 16])>,
-    settings: Settings,
+    pub(crate) settings: Settings,
     version: u64,
 }
 

@@ -128,6 +128,7 @@ impl Model {
                 | Input::Resolve { .. }
                 | Input::FailAgain { .. }
                 | Input::GiveBack { .. }
+                | Input::Mirrored { .. }
                 | Input::Operate(_) => None,
             };
             let index = index.ok_or_else(|| Broken::books("a step inserts what it was not given"))?;
@@ -160,6 +161,7 @@ impl Model {
             return Err(Broken::new(Promise::Operator, "a note changes the gate"));
         }
         self.note_versions(s, before, version_before, step.gate.as_ref())?;
+        self.mirrors(s, before, step.gate.as_ref())?;
         Ok(step.reply)
     }
 

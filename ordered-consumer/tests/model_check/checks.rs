@@ -93,7 +93,8 @@ impl Model {
             return wrong("more is released than the window allows");
         }
         let waits = gate.state() == GateState::Waiting || gate.claim.is_some();
-        if waits != gate.due_at.is_some() {
+        let mirrors = self.scope.mirror && gate.state() == GateState::Parked && gate.claim.is_none();
+        if waits != gate.due_at.is_some() && !mirrors {
             return wrong("it waits without a due time, or is due for nothing");
         }
         if gate.claim.is_some() && gate.head.is_none() {
@@ -117,6 +118,9 @@ impl Model {
         let version_changed = after.map_or(0, |gate| gate.version) != version_before;
         if changed && !version_changed && after.is_some() {
             return Err(Broken::books("head, state or attempts have changed, and the version has not"));
+        }
+        for relay in &mut s.relays {
+            relay.fresh &= !version_changed;
         }
         if let Some(pending) = s.pending.as_mut() {
             pending.fresh &= !version_changed;

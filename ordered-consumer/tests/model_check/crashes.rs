@@ -51,7 +51,7 @@ impl Model {
             let untold = main.ownership == Ownership::Active && s.committed < main.next;
             let busy = main.phase != MainPhase::Idle
                 || s.runners[i].phase != RunPhase::Idle
-                || s.relays[i].left != 0
+                || s.relays[i] != Relay::default()
                 || (untold && usize::from(s.owner) == i)
                 || main.received | main.to_delete != 0;
             if busy {

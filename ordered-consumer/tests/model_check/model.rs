@@ -23,7 +23,7 @@ const MARGIN: Duration = Duration::from_secs(1);
 /// Versions, as far as they matter: the one a gate has, the one a step may give it, and any that is past.
 pub(crate) const VERSION: u64 = 100;
 pub(crate) const VERSION_NEW: u64 = 101;
-const VERSION_PAST: u64 = 99;
+pub(crate) const VERSION_PAST: u64 = 99;
 
 pub(crate) struct Model {
     pub(crate) scope: Scope,
@@ -65,6 +65,7 @@ impl Model {
             attempts_max: limit(scope.attempts_max),
             held_events_max: u64::from(limit(scope.held_max)),
             held_bytes_max: u64::MAX,
+            mirror_parked: scope.mirror,
         };
         let failure = Failure::new("E", "no");
         let mutants = Mutants::of(mutants);
@@ -115,6 +116,7 @@ impl Model {
             Op::Pause => Action::Pause,
             Op::Resume => Action::Resume,
             Op::Void => Action::VoidConflict { index: self.index(pending.through), digest: None },
+            Op::Mirror => Action::Mirror,
             Op::Note => Action::Note,
         };
         let index = (pending.head > 0).then(|| self.index(pending.head));

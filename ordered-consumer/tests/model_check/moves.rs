@@ -19,6 +19,8 @@ pub(crate) enum Promise {
     Operator,
     /// An event that kills its process parks in the end.
     CrashLoop,
+    /// Every parked head reaches the mirror, unless an operator un-parks it first.
+    Mirrored,
     /// The gate agrees with the log's rows and with itself.
     Books,
 }

@@ -5,7 +5,7 @@ use crate::{
     model::Model,
     moves::Promise,
     mutation::Mutant,
-    scenarios::{IN_PROCESS, KILLER, OWNED, PAUSES, SHARED, TWICE},
+    scenarios::{IN_PROCESS, KILLER, MIRROR, OWNED, PAUSES, SHARED, TWICE},
     scope::{BASE, Scope, Way},
     search::search,
     state::Op,
@@ -88,6 +88,20 @@ mutants! {
         VersionKeptByFailure breaks Books in Scope { failures: 2, ..BASE };
     a_version_is_used_again_by_the_next_gate:
         VersionReused breaks Operator in operations(&[Op::Skip]);
+
+    taking_a_parked_gate_counts_as_mirrored:
+        MirroredByTaking breaks Mirrored in Scope { attempts_max: 1, ..MIRROR };
+    what_was_mirrored_counts_for_a_later_park:
+        MirroredWhateverItIs breaks Mirrored in
+        Scope { operations: 1, actions: &[Op::Retry], failures: 2, attempts_max: 1, relays: 2, ..MIRROR };
+    the_next_head_of_a_parked_entity_is_not_mirrored:
+        NextNotMirrored breaks Mirrored in Scope { operations: 1, actions: &[Op::Park], ..MIRROR };
+    what_comes_to_a_paused_entity_is_not_mirrored:
+        HoldOfPausedNotMirrored breaks Mirrored in Scope { operations: 1, actions: PAUSES, ..MIRROR };
+    a_park_for_a_lost_run_is_not_mirrored:
+        LostRunNotMirrored breaks Mirrored in Scope { mirror: true, ..KILLER };
+    a_parked_gate_taken_for_the_mirror_is_run:
+        TakeUnparks breaks Operator in Scope { attempts_max: 1, ..MIRROR };
 
     a_note_changes_the_version:
         NoteChangesVersion breaks Operator in operations(&[Op::Note]);

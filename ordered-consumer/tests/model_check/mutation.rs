@@ -21,7 +21,12 @@ pub(crate) enum Mutant {
     HoldNotWritten,
     LostRunNeverParks,
     LostRunNotDueAgain,
+    LostRunNotMirrored,
+    HoldOfPausedNotMirrored,
+    MirroredByTaking,
+    MirroredWhateverItIs,
     NextNotDue,
+    NextNotMirrored,
     NoteChangesVersion,
     OperatorActsOnStale,
     OperatorDoesNotWaitForRun,
@@ -30,6 +35,7 @@ pub(crate) enum Mutant {
     ReleasedWindowIgnored,
     ResumeForgetsResolved,
     ResultWithoutToken,
+    TakeUnparks,
     VersionChangesWithHold,
     VersionKeptByFailure,
     VersionReused,
@@ -126,7 +132,17 @@ impl Model {
                     known.resolved = None;
                 }
             }
-            Input::Ignore { .. } | Input::Take | Input::Renew { .. } => {}
+            Input::Take => {
+                if self.breaks(Mutant::TakeUnparks) {
+                    known.parked = None;
+                }
+            }
+            Input::Mirrored { version, .. } => {
+                if self.breaks(Mutant::MirroredWhateverItIs) {
+                    *version = known.version;
+                }
+            }
+            Input::Ignore { .. } | Input::Renew { .. } => {}
         }
         (gate, input)
     }
@@ -201,6 +217,7 @@ impl Model {
             gate.due_at = None;
         }
         self.change_voids(before, input, moment, gate);
+        self.change_mirror(before, input, gate);
         let lost = matches!(input, Input::Take) && before.is_some_and(|gate| gate.claim.is_some());
         if self.breaks(Mutant::LostRunNotDueAgain) && lost {
             gate.due_at = None;
@@ -208,6 +225,19 @@ impl Model {
         if self.breaks(Mutant::ReleasedWindowIgnored) && matches!(input, Input::Resolve { .. }) {
             // As if the window were the whole log.
             gate.released = gate.head.and(Some(self.index(self.scope.events)));
+        }
+    }
+
+    /// A parked head is not due for the mirror, or not for long enough.
+    fn change_mirror(&self, before: Option<&Gate>, input: &Input, gate: &mut Gate) {
+        let takes = matches!(input, Input::Take);
+        let parks = gate.parked.is_some() && before.is_none_or(|gate| gate.parked.is_none());
+        let forgets = (self.breaks(Mutant::LostRunNotMirrored) && takes && parks)
+            || (self.breaks(Mutant::MirroredByTaking) && takes && gate.parked.is_some())
+            || (self.breaks(Mutant::NextNotMirrored) && matches!(input, Input::Resolve { .. }))
+            || (self.breaks(Mutant::HoldOfPausedNotMirrored) && matches!(input, Input::Arrive { .. }));
+        if forgets && gate.parked.is_some() && gate.claim.is_none() {
+            gate.due_at = None;
         }
     }
 

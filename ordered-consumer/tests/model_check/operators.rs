@@ -90,6 +90,9 @@ impl Model {
                 false => Ok(t),
             };
         }
+        if pending.op == Op::Mirror {
+            return Ok(t);
+        }
         t.operator_parked = matches!(pending.op, Op::Park | Op::Pause);
         let used_up = t.gate.is_some_and(|gate| gate.attempts >= self.scope.attempts_max);
         if pending.op == Op::Resume && self.scope.killer > 0 && used_up {
@@ -142,6 +145,7 @@ fn is_sensible(s: &State, op: Op) -> bool {
         Op::Pause => !parked && !held,
         Op::Resume => parked,
         Op::Void => s.conflicts != 0,
+        Op::Mirror => parked && held,
         Op::Note => true,
     }
 }
@@ -152,7 +156,7 @@ fn seen(s: &State, op: Op) -> Pending {
         Op::Discard => highest(s.rows),
         Op::DiscardBeyond => highest(s.rows) + 1,
         Op::Void => lowest(s.conflicts),
-        Op::Skip | Op::Park | Op::Retry | Op::Edit | Op::Pause | Op::Resume | Op::Note => head,
+        Op::Skip | Op::Park | Op::Retry | Op::Edit | Op::Pause | Op::Resume | Op::Mirror | Op::Note => head,
     };
     let version = s.gate.map_or(0, |gate| gate.version);
     Pending { op, head, through, saw_gate: s.gate.is_some(), version, fresh: true, same: true }
@@ -172,6 +176,7 @@ fn decide(s: &State, op: Op, moves: &mut Moves) {
         Op::Pause => "an operator decides to pause",
         Op::Resume => "an operator decides to resume",
         Op::Void => "an operator decides to void a conflict",
+        Op::Mirror => "an operator decides to mirror the head",
         Op::Note => "an operator decides to write a note",
     };
     moves.fault(what, [0, pending.head, pending.through], Ok(t));
@@ -187,6 +192,7 @@ fn name(op: Op) -> &'static str {
         Op::Pause => "an operator pauses",
         Op::Resume => "an operator resumes",
         Op::Void => "an operator voids a conflict",
+        Op::Mirror => "an operator mirrors the head",
         Op::Note => "an operator writes a note",
     }
 }

@@ -9,8 +9,8 @@ use crate::{
     owned::number,
     scope::Way,
     state::{
-        Copied, Due, MainPhase, Ownership, Relay, RunPhase, Runner, State, TOPIC_MAX, bit, has, lowest,
-        through,
+        Copied, Due, MainPhase, Mirroring, Ownership, Relay, RunPhase, Runner, State, TOPIC_MAX, bit, has,
+        lowest, through,
     },
 };
 
@@ -18,6 +18,9 @@ impl Model {
     pub(crate) fn relay_moves(&self, s: &State, i: usize, moves: &mut Moves) {
         if s.relays[i].left != 0 {
             return self.publish(s, i, moves);
+        }
+        if s.relays[i].mirroring != Mirroring::No {
+            return self.mirror_moves(s, i, moves);
         }
         let Some(gate) = s.gate else { return };
         if gate.due == Due::Now {
@@ -69,6 +72,7 @@ impl Model {
                 }
                 self.taken(t, i, taken)
             }
+            Ok(Reply::TakenParked(parked)) => self.taken_parked(t, i, &parked),
             Ok(_) => Ok(t),
         };
         if fault { moves.fault(what, details, to) } else { moves.go(what, details, to) }
@@ -78,7 +82,7 @@ impl Model {
         let (head, released) = (self.position(taken.head)?, self.position(taken.released)?);
         let attempts = u8::try_from(taken.attempts).unwrap_or(u8::MAX);
         let left = t.rows & through(released) & !through(head - 1);
-        t.relays[i] = Relay { left, head, attempts };
+        t.relays[i] = Relay { left, head, attempts, ..Relay::default() };
         Ok(t)
     }
 

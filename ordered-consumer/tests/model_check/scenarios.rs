@@ -51,6 +51,7 @@ pub(crate) const SHARED: Scope = Scope { shared: true, processes: 2, batch: 2, v
 pub(crate) const TWICE: Scope = Scope { runners: 2, expiries: 1, ..BASE };
 pub(crate) const IN_PROCESS: Scope = Scope { way: Way::InProcess, claims_next: true, ..TWICE };
 pub(crate) const KILLER: Scope = Scope { killer: 1, attempts_max: 2, failures: 0, ..BASE };
+pub(crate) const MIRROR: Scope = Scope { mirror: true, mirror_faults: 1, ..BASE };
 pub(crate) const PAUSES: &[Op] = &[Op::Pause, Op::Resume];
 
 scenarios! {
@@ -139,6 +140,24 @@ scenarios! {
     operations_beside_a_shared_stream:
         Scope { operations: 1, actions: EVERY, ..SHARED },
         wide: Scope { operations: 2, actions: EVERY, ..SHARED };
+    every_park_is_mirrored_whoever_dies:
+        Scope {  failures: 2, attempts_max: 1, crashes: 1, unknowns: 1, relays: 2, early_looks: 1, ..MIRROR },
+        wide: Scope { events: 3, failures: 3, attempts_max: 2, crashes: 2, unknowns: 1, relays: 2, early_looks: 1, ..MIRROR };
+    every_park_is_mirrored_beside_operations:
+        Scope { failures: 2, attempts_max: 1, relays: 2, operations: 2, actions: EVERY, ..MIRROR },
+        wide: Scope { events: 3, failures: 2, attempts_max: 2, relays: 2, early_looks: 1, operations: 2, actions: EVERY, ..MIRROR };
+    every_park_is_mirrored_beside_in_process_runs:
+        Scope { mirror: true, mirror_faults: 1, operations: 1, actions: EVERY, give_backs: 1, attempts_max: 2, failures: 2, ..IN_PROCESS },
+        wide: Scope { mirror: true, mirror_faults: 1, events: 3, operations: 2, actions: EVERY, give_backs: 1, attempts_max: 2, failures: 2, ..IN_PROCESS };
+    an_operator_who_mirrors_does_nothing_else:
+        Scope { attempts_max: 2, relays: 2, operations: 2, actions: &[Op::Mirror, Op::Park, Op::Skip, Op::Resume], ..MIRROR },
+        wide: Scope { events: 3, failures: 2, crashes: 1, attempts_max: 2, relays: 2, operations: 2, actions: &[Op::Mirror, Op::Park, Op::Skip, Op::Resume], ..MIRROR };
+    every_conflict_is_mirrored:
+        Scope { impostors: 2, operations: 1, actions: VOIDS, relays: 2, ..MIRROR },
+        wide: Scope { events: 3, impostors: 2, operations: 2, actions: VOIDS, relays: 2, crashes: 1, ..MIRROR };
+    a_killer_is_mirrored:
+        Scope { mirror: true, mirror_faults: 1, relays: 2, ..KILLER },
+        wide: Scope { mirror: true, mirror_faults: 1, events: 3, relays: 2, operations: 1, actions: &[Op::Park, Op::Resume], ..KILLER };
     operations_beside_parking_attempts:
         Scope { operations: 2, actions: EVERY, attempts_max: 2, expiries: 1, ..BASE },
         wide: Scope { operations: 2, actions: EVERY, failures: 2, attempts_max: 2, expiries: 1, events: 3, ..BASE };

@@ -47,6 +47,10 @@ pub(crate) struct Scope {
     pub(crate) actions: &'static [Op],
     /// Other events that come at an index that is logged.
     pub(crate) impostors: u8,
+    /// Whether parked events are mirrored.
+    pub(crate) mirror: bool,
+    /// Publishes to the mirror that fail, or whose answer is lost.
+    pub(crate) mirror_faults: u8,
     /// The event that kills the process that runs it; zero for none.
     pub(crate) killer: u8,
     /// Attempts after which an event parks; zero for no limit.
@@ -82,6 +86,8 @@ pub(crate) const BASE: Scope = Scope {
     operations: 0,
     actions: &[],
     impostors: 0,
+    mirror: false,
+    mirror_faults: 0,
     killer: 0,
     attempts_max: 0,
     uncommitted_max: 4,

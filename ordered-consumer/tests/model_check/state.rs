@@ -121,12 +121,25 @@ pub(crate) struct Runner {
     pub(crate) zombie: bool,
 }
 
+/// How far a relay has come with the mirror.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
+pub(crate) enum Mirroring {
+    #[default]
+    No,
+    ToPublish,
+    ToTell,
+}
+
 /// What a relay has taken and not yet published.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord, Debug, Default)]
 pub(crate) struct Relay {
     pub(crate) left: u8,
     pub(crate) head: u8,
     pub(crate) attempts: u8,
+    /// A relay with this has taken a parked gate.
+    pub(crate) mirroring: Mirroring,
+    /// The parked gate still has the version with which it was taken.
+    pub(crate) fresh: bool,
 }
 
 /// A copy in the retry topic.
@@ -150,6 +163,7 @@ pub(crate) enum Op {
     DiscardBeyond,
     /// Gives up what is kept beside the head.
     Void,
+    Mirror,
     Note,
 }
 
@@ -199,6 +213,7 @@ pub(crate) struct Budget {
     pub(crate) refreshes: u8,
     pub(crate) operations: u8,
     pub(crate) impostors: u8,
+    pub(crate) mirror_faults: u8,
 }
 
 /// One state of everything.
@@ -236,6 +251,8 @@ pub(crate) struct State {
     pub(crate) last: u8,
     pub(crate) floor: u8,
     pub(crate) operator_parked: bool,
+    /// The mirror has the head as it is parked now.
+    pub(crate) mirrored: bool,
     pub(crate) kills: u8,
     pub(crate) left: Budget,
 }
@@ -272,6 +289,7 @@ impl State {
             last: 0,
             floor: 0,
             operator_parked: false,
+            mirrored: false,
             kills: 0,
             left: Budget {
                 failures: scope.failures,
@@ -285,6 +303,7 @@ impl State {
                 refreshes: scope.refreshes,
                 operations: scope.operations,
                 impostors: scope.impostors,
+                mirror_faults: scope.mirror_faults,
             },
         }
     }

@@ -7,13 +7,14 @@
 use std::{
     collections::{BTreeMap, BTreeSet},
     mem,
+    sync::{Arc, OnceLock},
     time::Duration,
 };
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirmation, Confirming, Delivery, EventSource, Index, Lease, Settlement, Sharing,
-    SourceError, SourceMessage, in_memory_broker::InMemoryBroker,
+    Assignment, Confirmation, Confirming, Delivery, EventSource, Index, LastIndexes, Lease, Settlement,
+    Sharing, SourceError, SourceMessage, in_memory_broker::InMemoryBroker,
 };
 
 /// What a broken source does wrong.
@@ -60,6 +61,14 @@ pub(super) enum Fault {
     NoLeases,
     /// Takes every delivery for the first.
     HidesRedeliveries,
+    /// Tells of a layout as it was when its first stream was confirmed.
+    CountsStreamsOnce,
+    /// Numbers streams from one.
+    NumbersFromOne,
+    /// Tells how far streams reach that still have events, and takes others for empty.
+    ForgetsWhatIsSettled,
+    /// Tells no position.
+    TellsNoPosition,
     /// Says that something is settled as soon as it was told.
     SaysSettledTooFar,
 }
@@ -70,11 +79,21 @@ pub(super) struct Broken {
     fault: Fault,
     delivered: BTreeMap<u64, Vec<Delivery>>,
     confirmed: BTreeSet<u64>,
+    streams: Arc<OnceLock<u32>>,
+    settled: bool,
 }
 
 impl Broken {
     pub(super) fn new(inner: Box<dyn EventSource>, broker: &InMemoryBroker, fault: Fault) -> Self {
-        Self { inner, broker: broker.clone(), fault, delivered: BTreeMap::new(), confirmed: BTreeSet::new() }
+        Self {
+            inner,
+            broker: broker.clone(),
+            fault,
+            delivered: BTreeMap::new(),
+            confirmed: BTreeSet::new(),
+            streams: Arc::default(),
+            settled: false,
+        }
     }
 
     fn all(assignment: &Assignment, deliveries: &[Delivery]) -> Settlement {
@@ -182,7 +201,30 @@ impl EventSource for Broken {
         }
         let confirming = self.inner.confirm(assignment);
         let everything = (self.fault == Fault::ConfirmsEverything).then(Confirmation::default);
-        Box::pin(async move { Ok(confirming.await?.or(everything)) })
+        let (fault, streams) = (self.fault, Arc::clone(&self.streams));
+        Box::pin(async move {
+            let mut confirmation = confirming.await?.or(everything);
+            let layout = confirmation.as_mut().and_then(|confirmation| confirmation.layout.as_mut());
+            match (fault, layout) {
+                (Fault::CountsStreamsOnce, Some(layout)) => {
+                    layout.streams = *streams.get_or_init(|| layout.streams);
+                }
+                (Fault::NumbersFromOne, Some(layout)) => layout.number += 1,
+                _ => {}
+            }
+            if let (Fault::TellsNoPosition, Some(confirmation)) = (fault, &mut confirmation) {
+                confirmation.position = None;
+            }
+            Ok(confirmation)
+        })
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        if self.fault == Fault::ForgetsWhatIsSettled && self.settled {
+            let none = vec![None; usize::try_from(streams).unwrap()];
+            return Box::pin(std::future::ready(Ok(none)));
+        }
+        self.inner.last_indexes(assignment, streams)
     }
 
     fn pause(&mut self, assignment: &Assignment) {
@@ -206,6 +248,7 @@ impl EventSource for Broken {
     }
 
     fn settle(&mut self, mut settlement: Settlement) {
+        self.settled = true;
         match self.fault {
             Fault::NeverSettles => return,
             Fault::SettlesPastTheWatermark => {

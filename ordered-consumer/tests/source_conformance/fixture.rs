@@ -143,6 +143,15 @@ impl SourceFixture for InMemoryFixture {
         }
     }
 
+    async fn add_streams(&mut self, streams: u32) {
+        self.broker.add_partitions("t", streams).unwrap();
+    }
+
+    async fn publish_to(&mut self, number: u32, entity: &str, payload: &str) -> (StreamName, Index) {
+        let event = NewEvent::new(entity.to_owned(), payload.to_owned());
+        self.broker.publish_to("t", number, event).unwrap()
+    }
+
     async fn refuse_next_delete(&mut self) {
         self.broker.refuse_deletes("t", 1).unwrap();
     }

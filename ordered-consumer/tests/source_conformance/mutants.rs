@@ -3,8 +3,8 @@
 use ordered_consumer::{
     Sharing,
     testing::source::{
-        Rule, any_rules, copies_rules, heartbeats_rules, owned_rules, publisher_rules, sessions_rules,
-        shared_rules,
+        Rule, any_rules, copies_rules, heartbeats_rules, layouts_rules, owned_rules, publisher_rules,
+        sessions_rules, shared_rules,
     },
 };
 
@@ -21,10 +21,11 @@ enum Kind {
     Shared,
     Sessions,
     Heartbeats,
+    Layouts,
 }
 
 impl Kind {
-    const ALL: [Self; 4] = [Self::Owned, Self::Shared, Self::Sessions, Self::Heartbeats];
+    const ALL: [Self; 5] = [Self::Owned, Self::Shared, Self::Sessions, Self::Heartbeats, Self::Layouts];
 
     fn rules(self) -> Vec<Rule> {
         match self {
@@ -32,12 +33,13 @@ impl Kind {
             Self::Shared => [any_rules(), shared_rules(), copies_rules(), publisher_rules()].concat(),
             Self::Sessions => [any_rules(), owned_rules(), sessions_rules()].concat(),
             Self::Heartbeats => [any_rules(), heartbeats_rules()].concat(),
+            Self::Layouts => layouts_rules(),
         }
     }
 
     fn fixture(self, breaks: Option<Breaks>, breaks_publisher: Option<BreaksPublisher>) -> InMemoryFixture {
         let mut fixture = match self {
-            Self::Owned => InMemoryFixture::new(Sharing::Owned, breaks),
+            Self::Owned | Self::Layouts => InMemoryFixture::new(Sharing::Owned, breaks),
             Self::Shared => InMemoryFixture::new(Sharing::Shared, breaks),
             Self::Sessions => InMemoryFixture::with_sessions(breaks),
             Self::Heartbeats => InMemoryFixture::with_heartbeats(breaks),
@@ -125,6 +127,16 @@ mutants! {
         Heartbeats NeverSettles breaks a_settled_delivery_keeps_its_entity_no_longer;
 }
 
+mutants! {
+    counting_streams_once_is_found: Layouts CountsStreamsOnce breaks streams_that_are_added_are_counted;
+    numbering_from_one_is_found:
+        Layouts NumbersFromOne breaks a_stream_is_called_by_its_layouts_name_and_its_number;
+    forgetting_how_far_what_is_settled_reaches_is_found:
+        Layouts ForgetsWhatIsSettled breaks a_layout_tells_how_far_its_streams_reach;
+    telling_no_position_is_found:
+        Layouts TellsNoPosition breaks what_was_settled_before_is_told_with_the_confirmation;
+}
+
 macro_rules! publisher_mutants {
     ($($name:ident: $fault:ident breaks $($rule:ident),+;)*) => {
         $(
@@ -171,7 +183,7 @@ async fn a_source_that_is_not_broken_is_not_found() {
 /// Otherwise a rule might be one that cannot be broken.
 #[tokio::test(start_paused = true)]
 async fn every_new_rule_is_one_that_can_be_broken() {
-    let mut names: Vec<&str> = [sessions_rules(), heartbeats_rules(), publisher_rules()]
+    let mut names: Vec<&str> = [sessions_rules(), heartbeats_rules(), layouts_rules(), publisher_rules()]
         .concat()
         .iter()
         .map(|rule| rule.name)

@@ -1,9 +1,9 @@
 //! Which files are taken for a log, and which are not.
 
-use ordered_consumer::{FailureLog, FailureLogError, SqliteFailureLog};
+use ordered_consumer::{FailureLog, FailureLogError, SqliteFailureLog, gate::LayoutStep};
 use sqlx::Connection;
 
-use crate::support::Bench;
+use crate::support::{Bench, apply, consumer, event, fail, held, stream};
 
 #[tokio::test]
 async fn an_address_opens_the_file_that_it_names() {
@@ -52,7 +52,23 @@ async fn a_newer_schema_is_refused_with_both_versions() {
     sqlx::query(newer).execute(&mut stranger).await.unwrap();
     stranger.close().await.unwrap();
     let error = SqliteFailureLog::open(bench.path()).await.unwrap_err();
-    assert!(matches!(error, FailureLogError::SchemaVersion { found: 7, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, FailureLogError::SchemaVersion { found: 7, known: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_file_of_an_earlier_program_is_brought_up_to_date_with_what_is_in_it() {
+    let bench = Bench::new().await;
+    apply(&bench.log, &[fail(event("e", 1))]).await;
+    bench.log.close().await.unwrap();
+    let mut stranger = bench.stranger().await;
+    for undo in ["drop table layout", "delete from _ordered_consumer_migrations where version > 1"] {
+        sqlx::query(undo).execute(&mut stranger).await.unwrap();
+    }
+    stranger.close().await.unwrap();
+    let log = SqliteFailureLog::open(bench.path()).await.unwrap();
+    assert_eq!(held(&log, "e").await.len(), 1);
+    let step = LayoutStep::See { identity: None, streams: 3 };
+    assert_eq!(log.layout(&consumer(), &stream(), &step).await.unwrap().admitted, 3);
 }
 
 #[tokio::test]

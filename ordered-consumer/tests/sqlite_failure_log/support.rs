@@ -19,6 +19,7 @@ pub(crate) fn settings() -> Settings {
         attempts_max: 5,
         held_events_max: 1_000_000,
         held_bytes_max: 1 << 40,
+        mirror_parked: false,
     }
 }
 

@@ -191,7 +191,7 @@ impl FileSource {
         let committed = group.partitions.get(*partition).map_or(0, |stored| stored.committed);
         held.next = usize::try_from(committed).unwrap_or(usize::MAX);
         held.confirmed = true;
-        Ok(Some(Confirmation { identity: None, position: Some(Index::from(committed)) }))
+        Ok(Some(Confirmation { position: Some(Index::from(committed)), ..Confirmation::default() }))
     }
 }
 

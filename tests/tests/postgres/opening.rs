@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use ordered_consumer::{FailureLog, FailureLogError, PostgresFailureLog};
+use ordered_consumer::{FailureLog, FailureLogError, PostgresFailureLog, gate::LayoutStep};
 use ordered_consumer_tests::postgres::{TestSchema, pooled_url, url};
 
 use crate::support::{apply, arrive, consumer, fail, held, stream};
@@ -23,7 +23,7 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
         .await;
     for migrates in [true, false] {
         let error = schema.builder().migrate(migrates).connect().await.map(drop).unwrap_err();
-        assert!(matches!(error, FailureLogError::SchemaVersion { found: 99, known: 1, .. }), "{error:?}");
+        assert!(matches!(error, FailureLogError::SchemaVersion { found: 99, known: 2, .. }), "{error:?}");
         assert!(error.to_string().contains("upgrade this one"), "{error}");
     }
 }
@@ -32,9 +32,25 @@ async fn a_schema_of_a_newer_program_is_refused_and_left_alone() {
 async fn a_schema_of_another_build_is_refused() {
     let schema = TestSchema::new();
     schema.builder().run_migrations().await.unwrap();
+    schema.execute("delete from {schema}._ordered_consumer_migrations where version > 1").await;
     schema.execute("update {schema}._ordered_consumer_migrations set version = 0").await;
     let error = schema.builder().migrate(false).connect().await.map(drop).unwrap_err();
-    assert!(matches!(error, FailureLogError::SchemaVersion { found: 0, known: 1, .. }), "{error:?}");
+    assert!(matches!(error, FailureLogError::SchemaVersion { found: 0, known: 2, .. }), "{error:?}");
+}
+
+#[tokio::test]
+async fn a_schema_of_an_earlier_program_is_brought_up_to_date_with_what_is_in_it() {
+    let schema = TestSchema::new();
+    let log = schema.builder().connect().await.unwrap();
+    apply(&log, &[fail("e", 1)]).await;
+    schema.execute("drop table {schema}.layout").await;
+    schema.execute("delete from {schema}._ordered_consumer_migrations where version > 1").await;
+    let error = schema.builder().migrate(false).connect().await.map(drop).unwrap_err();
+    assert!(matches!(error, FailureLogError::SchemaVersion { found: 1, known: 2, .. }), "{error:?}");
+    let log = schema.builder().connect().await.unwrap();
+    assert_eq!(held(&log, "e").await.len(), 1);
+    let step = LayoutStep::See { identity: None, streams: 3 };
+    assert_eq!(log.layout(&consumer(), &stream(), &step).await.unwrap().admitted, 3);
 }
 
 #[tokio::test]
@@ -119,7 +135,7 @@ async fn many_processes_may_make_the_tables_at_once() {
         apply(&opened.await.unwrap().unwrap(), &[fail("e", 1)]).await;
     }
     let applied = "select count(*)::text from {schema}._ordered_consumer_migrations";
-    assert_eq!(schema.rows(applied).await, ["1"]);
+    assert_eq!(schema.rows(applied).await, ["2"]);
 }
 
 /// What a session says of `synchronous_commit` when it inserts an event.

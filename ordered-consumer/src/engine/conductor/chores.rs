@@ -23,12 +23,15 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
         let now = Instant::now();
         let mut gated = false;
+        self.look_who_waits();
         for (slot, intake) in &mut self.intakes {
             let slot = *slot;
             let Some(state) = intake.state.clone().filter(|_| intake.phase == Phase::Ready) else { continue };
             gated |= state.cache.len() > 0 || !state.is_owned();
             let moved = intake.settled > intake.saved;
-            let save = moved && (state.cache.len() > 0 || now - intake.saved_at >= SAVE_EVERY);
+            // Streams that were added, here or in another process, may wait for nothing but to hear of it.
+            let awaited = intake.layout.as_ref().is_some_and(|layout| self.awaited.contains(layout));
+            let save = moved && (awaited || state.cache.len() > 0 || now - intake.saved_at >= SAVE_EVERY);
             if save {
                 (intake.saved, intake.saved_at) = (intake.settled, now);
             }

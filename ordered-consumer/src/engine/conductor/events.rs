@@ -25,7 +25,9 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
         let mut taken = Vec::with_capacity(deliveries.len());
         for delivery in deliveries {
-            if matches!(intake.phase, Phase::Stopped | Phase::Leaving) || intake.bad.is_some() {
+            if matches!(intake.phase, Phase::Stopped | Phase::Leaving | Phase::Waiting)
+                || intake.bad.is_some()
+            {
                 break;
             }
             let bytes = delivery.event.size();
@@ -55,7 +57,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     pub(super) fn unreadable(&mut self, assignment: &Assignment, index: Index, why: String) {
         let Some(slot) = self.slots.get(assignment).copied() else { return };
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
-        if !matches!(intake.phase, Phase::Stopped | Phase::Leaving) && intake.bad.is_none() {
+        if !matches!(intake.phase, Phase::Stopped | Phase::Leaving | Phase::Waiting) && intake.bad.is_none() {
             intake.bad = Some((index, why));
             self.pump(slot);
         }
@@ -150,7 +152,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             || intake.bad.is_some()
             || intake.limited > 0
             || self.over_total
-            || matches!(intake.phase, Phase::Stopped | Phase::Leaving);
+            || matches!(intake.phase, Phase::Stopped | Phase::Leaving | Phase::Waiting);
         // Not at the first event that is done, lest the source be asked for one event at a time.
         let roomy =
             !full && !over(intake.buffered.saturating_mul(2), intake.buffered_bytes.saturating_mul(2));

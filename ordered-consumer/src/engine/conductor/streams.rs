@@ -4,9 +4,9 @@ use std::sync::{Arc, atomic::Ordering};
 
 use tokio::time::Instant;
 
-use super::{Conductor, Step};
+use super::{Conductor, Step, layouts::waits_no_more};
 use crate::{
-    AssignedStream, Assignment, Confirmation, EventSource, Handler, Sharing, SourceError, StreamName,
+    AssignedStream, Assignment, Confirmation, EventSource, Handler, Index, Sharing, SourceError, StreamName,
     engine::{
         core::Core,
         intake::{Intake, Leaving, Phase},
@@ -36,7 +36,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     }
 
     /// The first step of a takeover: the generation, which is raised only after the broker has confirmed.
-    fn read_generation(&mut self, slot: u64, name: StreamName) {
+    pub(super) fn read_generation(&mut self, slot: u64, name: StreamName) {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let call = || core.log.stream(&core.name, &name);
@@ -70,7 +70,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }));
     }
 
-    /// What the broker says about the assignment. The third step raises the generation.
+    /// What the broker says about the assignment.
     fn confirmed(
         &mut self,
         slot: u64,
@@ -78,8 +78,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         confirmed: Result<Option<Confirmation>, SourceError>,
     ) {
         let Some(intake) = self.intakes.get(&slot) else { return };
-        let stream = intake.stream.clone();
-        let name = stream.assignment.stream.clone();
+        let name = intake.stream.assignment.stream.clone();
         if intake.phase != Phase::TakingOver {
             return;
         }
@@ -98,6 +97,23 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 return;
             }
         };
+        if let Some(layout) = confirmation.layout.clone() {
+            self.see_layout(slot, generation, layout, confirmation);
+        } else {
+            self.raise(slot, generation, confirmation);
+        }
+    }
+
+    /// The third step: what the broker confirmed is taken over, if nobody else has done so since the first step.
+    pub(super) fn raise(&mut self, slot: u64, generation: u64, confirmation: Confirmation) {
+        let Some(intake) = self.intakes.get_mut(&slot).filter(|intake| intake.phase == Phase::TakingOver)
+        else {
+            return;
+        };
+        let stream = intake.stream.clone();
+        let name = stream.assignment.stream.clone();
+        // Where the broker would go on, everything below is done with.
+        intake.settled = intake.settled.max(confirmation.position.and_then(Index::before));
         let asked = TakeOver {
             seen_generation: generation,
             identity: confirmation.identity,
@@ -163,6 +179,11 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
         let lost = Self::is_lost(leaving);
         let first = intake.leaving.is_none();
+        if first {
+            // Not once it has left: by then another assignment of the stream may have something to say.
+            self.core.stopped.remove(&intake.stream.assignment.stream);
+            waits_no_more(&self.core, intake);
+        }
         // A revocation counts for more than a refused write: there is nothing to take over again.
         if first || matches!(leaving, Leaving::Revoked { .. }) {
             intake.leaving = Some(leaving);
@@ -250,7 +271,6 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             self.assigned(intake.stream);
         } else {
-            self.core.stopped.remove(&assignment.stream);
             self.source.release(&assignment);
         }
     }

@@ -37,6 +37,7 @@ impl Bench {
                 attempts_max: 5,
                 held_events_max: 1_000,
                 held_bytes_max: 1_000_000,
+                mirror_parked: false,
             },
             clock,
             kept: Vec::new(),

@@ -19,11 +19,22 @@ fn edit(payload: &'static str) -> Action {
     Action::Edit { payload: Some(Bytes::from_static(payload.as_bytes())), headers }
 }
 
-fn every_action() -> [Action; 9] {
+fn every_action() -> [Action; 10] {
     let discard = Action::DiscardThrough(Index::new(2));
     let void = Action::VoidConflict { index: Index::new(2), digest: None };
     let (park, pause, resume) = (Action::Park, Action::Pause, Action::Resume);
-    [Action::Retry, park, Action::Skip, discard, edit("new"), pause, resume, void, Action::Note]
+    [
+        Action::Retry,
+        park,
+        Action::Skip,
+        discard,
+        edit("new"),
+        pause,
+        resume,
+        void,
+        Action::Mirror,
+        Action::Note,
+    ]
 }
 
 /// Whoever has not seen what the gate is now decides about something else.

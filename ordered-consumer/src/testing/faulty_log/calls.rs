@@ -19,6 +19,10 @@ pub struct Calls {
     pub settle: u64,
     /// Calls of `decide_stream`.
     pub decide_stream: u64,
+    /// Calls of `layout`.
+    pub layout: u64,
+    /// Calls of `has_unresolved`.
+    pub has_unresolved: u64,
     /// Calls of `gated_entities`.
     pub gated_entities: u64,
     /// Calls of `which_gated`.
@@ -50,6 +54,8 @@ pub(super) enum Method {
     TakeOver,
     Settle,
     DecideStream,
+    Layout,
+    HasUnresolved,
     GatedEntities,
     WhichGated,
     DropTombstones,
@@ -67,10 +73,10 @@ impl Method {
     pub(super) const fn writes(self) -> bool {
         match self {
             Self::Apply | Self::TakeDue | Self::TakeOver | Self::Settle => true,
-            Self::DecideStream | Self::DropTombstones | Self::DropAudit => true,
+            Self::DecideStream | Self::Layout | Self::DropTombstones | Self::DropAudit => true,
             Self::HeldEvents | Self::Stream | Self::GatedEntities | Self::WhichGated => false,
             Self::List | Self::Counts | Self::Conflicts | Self::Original => false,
-            Self::Audit | Self::Totals => false,
+            Self::Audit | Self::Totals | Self::HasUnresolved => false,
         }
     }
 }
@@ -86,6 +92,8 @@ impl Calls {
             + self.take_over
             + self.settle
             + self.decide_stream
+            + self.layout
+            + self.has_unresolved
             + self.gated_entities
             + self.which_gated
             + self.drop_tombstones
@@ -107,6 +115,8 @@ impl Calls {
             Method::TakeOver => &mut self.take_over,
             Method::Settle => &mut self.settle,
             Method::DecideStream => &mut self.decide_stream,
+            Method::Layout => &mut self.layout,
+            Method::HasUnresolved => &mut self.has_unresolved,
             Method::GatedEntities => &mut self.gated_entities,
             Method::WhichGated => &mut self.which_gated,
             Method::DropTombstones => &mut self.drop_tombstones,

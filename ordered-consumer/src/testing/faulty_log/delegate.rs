@@ -9,7 +9,7 @@ use super::{FaultyFailureLog, calls::Method};
 use crate::{
     Answers, AuditLine, ConsumerName, CountBy, Counts, Digest, DueGates, Event, FailureLog, FailureLogError,
     GateKey, GateQuery, GatedEntity, Index, Request, StreamDecision, StreamName, Timestamp, Totals,
-    gate::{Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
+    gate::{LayoutRecord, LayoutStep, Settings, Settle, StreamRecord, StreamRefusal, TakeOver},
 };
 
 #[async_trait]
@@ -84,6 +84,24 @@ impl<L: FailureLog> FailureLog for FaultyFailureLog<L> {
     ) -> Result<(), FailureLogError> {
         self.through(Method::DecideStream, 0, || self.log.decide_stream(consumer, stream, decision, by, why))
             .await
+    }
+
+    async fn layout(
+        &self,
+        consumer: &ConsumerName,
+        layout: &StreamName,
+        step: &LayoutStep,
+    ) -> Result<LayoutRecord, FailureLogError> {
+        self.through(Method::Layout, 0, || self.log.layout(consumer, layout, step)).await
+    }
+
+    async fn has_unresolved(
+        &self,
+        consumer: &ConsumerName,
+        stream: &StreamName,
+        through: Index,
+    ) -> Result<bool, FailureLogError> {
+        self.through(Method::HasUnresolved, 0, || self.log.has_unresolved(consumer, stream, through)).await
     }
 
     async fn gated_entities(

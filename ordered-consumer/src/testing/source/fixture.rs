@@ -35,6 +35,16 @@ pub trait SourceFixture: Send {
     /// Waits until the broker delivers again what a crashed source had received.
     async fn wait_for_redelivery(&mut self);
 
+    /// Adds empty streams to the topic, until it has so many.
+    async fn add_streams(&mut self, streams: u32) {
+        panic!("the theme `layouts` needs a broker that can add streams, until there are {streams}");
+    }
+
+    /// As [`publish`](Self::publish), to the stream of this number, whatever the entity.
+    async fn publish_to(&mut self, number: u32, entity: &str, payload: &str) -> (StreamName, Index) {
+        panic!("the theme `layouts` needs a stream {number} to which {entity} and {payload} can be sent");
+    }
+
     /// Refuses the next delete.
     async fn refuse_next_delete(&mut self) {
         panic!("the theme `shared` needs a broker that can refuse a delete");

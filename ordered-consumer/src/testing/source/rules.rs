@@ -19,7 +19,7 @@ pub struct Rule {
 /// [`SourceFixture`], which is evaluated anew for each rule. The crate that calls it needs tokio with its features
 /// `macros`, `rt` and, for a paused clock, `test-util`. Name every theme that the adapter promises: `any`, then `owned`
 /// or `shared`, `copies` if it has a retry stream, `publisher` if it has a publisher, `sessions` if its assignments have
-/// a lease, and `heartbeats` if it extends the leases of what it delivers.
+/// a lease, `layouts` if its broker adds streams to topics, and `heartbeats` if it extends the leases of what it delivers.
 ///
 /// ```text
 /// mod kafka {
@@ -106,6 +106,12 @@ pub fn heartbeats_rules() -> Vec<Rule> {
     crate::__source_rules! { heartbeats rule_table { heartbeats } }
 }
 
+/// The rules of sources whose broker may add streams to a topic.
+#[must_use]
+pub fn layouts_rules() -> Vec<Rule> {
+    crate::__source_rules! { layouts rule_table { layouts } }
+}
+
 /// The rules of publishers.
 #[must_use]
 pub fn publisher_rules() -> Vec<Rule> {
@@ -162,6 +168,14 @@ macro_rules! __source_rules {
             a_delivery_lasts_while_its_source_is_asked,
             a_settled_delivery_keeps_its_entity_no_longer,
             a_delivery_of_a_silent_source_runs_out,
+        }
+    };
+    (layouts $with:path { $($more:tt)* }) => {
+        $with! { { $($more)* }
+            a_stream_is_called_by_its_layouts_name_and_its_number,
+            a_layout_tells_how_far_its_streams_reach,
+            streams_that_are_added_are_counted,
+            what_was_settled_before_is_told_with_the_confirmation,
         }
     };
     (publisher $with:path { $($more:tt)* }) => {

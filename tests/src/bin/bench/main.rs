@@ -12,6 +12,20 @@ mod hold;
 #[cfg(feature = "services")]
 mod hold_postgres;
 mod hot_entity;
+#[cfg(feature = "services")]
+mod kafka_concurrent;
+#[cfg(feature = "services")]
+mod kafka_failures;
+#[cfg(feature = "services")]
+mod kafka_quiet;
+#[cfg(feature = "services")]
+mod kafka_retry_topic;
+#[cfg(feature = "services")]
+mod kafka_rig;
+#[cfg(feature = "services")]
+mod kafka_sizes;
+#[cfg(feature = "services")]
+mod meter;
 mod million_gates;
 mod others;
 mod process_use;
@@ -21,6 +35,8 @@ mod rig;
 mod seed;
 mod sizes;
 mod timed_source;
+#[cfg(feature = "services")]
+mod zipf;
 
 use std::process::ExitCode;
 
@@ -64,6 +80,21 @@ enum Name {
     /// Draining many entities from PostgreSQL, at DATABASE_URL, by two consumers.
     #[cfg(feature = "services")]
     DrainPostgres,
+    /// Events of clear entities from Kafka, at KAFKA_BOOTSTRAP_SERVERS, against a bare loop.
+    #[cfg(feature = "services")]
+    KafkaQuiet,
+    /// Handlers that wait, with keys drawn by a Zipf law, against one event after the other.
+    #[cfg(feature = "services")]
+    KafkaConcurrent,
+    /// One failing entity in a hundred, beside the others.
+    #[cfg(feature = "services")]
+    KafkaFailures,
+    /// Released events through the retry topic and back.
+    #[cfg(feature = "services")]
+    KafkaRetryTopic,
+    /// The four benchmarks with Kafka.
+    #[cfg(feature = "services")]
+    Kafka,
     /// Very many parked entities, retried by one call.
     BulkRetry,
     /// Everything.
@@ -131,5 +162,28 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
         say("bulk-retry");
         bulk_retry::measure(&sizes, &mut report)?;
     }
+    #[cfg(feature = "services")]
+    measure_kafka(arguments.name, &sizes, &mut report)?;
     Ok(report)
+}
+
+#[cfg(feature = "services")]
+fn measure_kafka(name: Name, sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
+    type Measure = fn(&Sizes, &mut Report) -> anyhow::Result<()>;
+    let benchmarks: [(Name, &str, Measure); 4] = [
+        (Name::KafkaQuiet, "kafka-quiet", kafka_quiet::measure),
+        (Name::KafkaConcurrent, "kafka-concurrent", kafka_concurrent::measure),
+        (Name::KafkaFailures, "kafka-failures", kafka_failures::measure),
+        (Name::KafkaRetryTopic, "kafka-retry-topic", kafka_retry_topic::measure),
+    ];
+    for (this, what, measure) in benchmarks {
+        if name == Name::All && kafka_rig::servers().is_none() {
+            eprintln!("skipping {what}: KAFKA_BOOTSTRAP_SERVERS names no broker");
+            report.skip(what, "KAFKA_BOOTSTRAP_SERVERS names no broker");
+        } else if name == this || matches!(name, Name::Kafka | Name::All) {
+            eprintln!("measuring {what} ...");
+            measure(sizes, report)?;
+        }
+    }
+    Ok(())
 }

@@ -47,11 +47,13 @@ struct Cell {
 pub(crate) struct Report {
     quick: bool,
     cells: Vec<Cell>,
+    /// What was asked for and could not be measured, and why.
+    skipped: Vec<(&'static str, &'static str)>,
 }
 
 impl Report {
     pub(crate) fn new(quick: bool) -> Self {
-        Self { quick, cells: Vec::new() }
+        Self { quick, cells: Vec::new(), skipped: Vec::new() }
     }
 
     /// Adds what was measured; the median is held against the target.
@@ -65,6 +67,12 @@ impl Report {
     ) {
         let target = if self.quick { Target::None } else { target };
         self.cells.push(Cell { benchmark, what: what.into(), unit, samples: samples.clone(), target });
+    }
+
+    /// Says that a benchmark was not run, and why.
+    #[cfg(feature = "services")]
+    pub(crate) fn skip(&mut self, benchmark: &'static str, why: &'static str) {
+        self.skipped.push((benchmark, why));
     }
 
     pub(crate) fn to_json(&self) -> Value {
@@ -84,6 +92,7 @@ impl Report {
             "quick": self.quick,
             "cores": std::thread::available_parallelism().map_or(1, std::num::NonZero::get),
             "cells": self.cells.iter().map(cell).collect::<Vec<_>>(),
+            "skipped": self.skipped.iter().map(|(benchmark, why)| json!({ "benchmark": benchmark, "why": why })).collect::<Vec<_>>(),
         })
     }
 }
@@ -112,6 +121,9 @@ impl fmt::Display for Report {
                 number(max),
                 cell.target,
             )?;
+        }
+        for (benchmark, why) in &self.skipped {
+            writeln!(f, "\nskipped {benchmark}: {why}")?;
         }
         if self.quick {
             writeln!(f, "\nquick: the sizes are too small to say anything about the targets")?;

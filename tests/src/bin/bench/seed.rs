@@ -18,6 +18,7 @@ pub(crate) fn settings() -> Settings {
         attempts_max: u32::MAX,
         held_events_max: 1_000_000,
         held_bytes_max: 1 << 30,
+        mirror_parked: false,
     }
 }
 

@@ -22,6 +22,8 @@ pub(crate) struct Sizes {
     pub(crate) bulk_entities: usize,
     /// How long others' latency is measured while they are retried, and a third of it while none is, in turns.
     pub(crate) bulk_step: Duration,
+    #[cfg(feature = "services")]
+    pub(crate) kafka: crate::kafka_sizes::KafkaSizes,
 }
 
 impl Sizes {
@@ -41,6 +43,8 @@ impl Sizes {
             hot_others_per_second: 1_000,
             bulk_entities: 100_000,
             bulk_step: Duration::from_secs(10),
+            #[cfg(feature = "services")]
+            kafka: crate::kafka_sizes::KafkaSizes::new(quick),
         };
         if !quick {
             return full;

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use async_trait::async_trait;
 use ordered_consumer::{
-    Assignment, Confirming, EventSource, Index, Settlement, Sharing, SourceError, SourceMessage,
+    Assignment, Confirming, EventSource, Index, LastIndexes, Settlement, Sharing, SourceError, SourceMessage,
     in_memory_broker::InMemorySource,
 };
 use tokio::time::Instant;
@@ -84,6 +84,10 @@ impl EventSource for TimedSource {
 
     fn confirm(&mut self, assignment: &Assignment) -> Confirming {
         self.inner.confirm(assignment)
+    }
+
+    fn last_indexes(&mut self, assignment: &Assignment, streams: u32) -> LastIndexes {
+        self.inner.last_indexes(assignment, streams)
     }
 
     fn pause(&mut self, assignment: &Assignment) {

@@ -10,28 +10,38 @@ use ordered_consumer_kafka::{KafkaConfig, decode_copy};
 use rdkafka::{
     Message, Offset, TopicPartitionList,
     consumer::{BaseConsumer, Consumer},
+    error::KafkaError,
 };
 use tokio::time::sleep;
 
 /// Reads a topic's partitions from their beginnings, without a group.
-pub struct RetryReader {
+pub(crate) struct RetryReader {
     consumer: Arc<BaseConsumer>,
     receipt: u64,
 }
 
 impl RetryReader {
-    pub fn new(config: &KafkaConfig, topic: &str, partitions: i32) -> Self {
+    pub(crate) async fn open(config: &KafkaConfig, topic: &str, partitions: i32) -> Self {
         let consumer: BaseConsumer = config.consumer_config().unwrap().create().unwrap();
         let mut all = TopicPartitionList::new();
         for partition in 0..partitions {
             all.add_partition_offset(topic, partition, Offset::Beginning).unwrap();
         }
         consumer.assign(&all).unwrap();
+        // What comes first takes long; later, it is soon known that nothing comes.
+        let mut left = partitions;
+        while left > 0 {
+            match consumer.poll(Duration::ZERO) {
+                Some(Err(KafkaError::PartitionEOF(_))) => left -= 1,
+                Some(Ok(record)) => panic!("a new reader of an empty topic has read {record:?}"),
+                Some(Err(_)) | None => sleep(Duration::from_millis(2)).await,
+            }
+        }
         Self { consumer: Arc::new(consumer), receipt: 0 }
     }
 
     /// The next record's partition, key and copy.
-    pub async fn record(&mut self) -> (i32, Option<Vec<u8>>, ReturnedCopy) {
+    pub(crate) async fn record(&mut self) -> (i32, Option<Vec<u8>>, ReturnedCopy) {
         loop {
             // Errors are ends of partitions, and brokers that are away.
             if let Some(Ok(record)) = self.consumer.poll(Duration::ZERO) {

@@ -10,14 +10,14 @@ use ordered_consumer::{Event, EventPublisher, Index, Published, ReleasedEvent};
 use ordered_consumer_kafka::KafkaPublisher;
 
 /// The indexes whose copies the broker refuses for good.
-pub type Refused = Arc<Mutex<BTreeSet<Index>>>;
+pub(crate) type Refused = Arc<Mutex<BTreeSet<Index>>>;
 
 /// Publishes through a [`KafkaPublisher`]; events of refused indexes are made larger than any broker takes, so that it
 /// is the client and the broker who refuse them.
 #[derive(Debug)]
-pub struct RefusingPublisher {
-    pub publisher: Arc<KafkaPublisher>,
-    pub refused: Refused,
+pub(crate) struct RefusingPublisher {
+    pub(crate) publisher: Arc<KafkaPublisher>,
+    pub(crate) refused: Refused,
 }
 
 #[async_trait]

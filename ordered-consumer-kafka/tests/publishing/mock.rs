@@ -8,14 +8,14 @@ type Cluster = MockCluster<'static, DefaultProducerContext>;
 type Job = Box<dyn FnOnce(&Cluster) + Send>;
 
 /// A mock cluster, which must stay in the thread that made it.
-pub struct Mock {
+pub(crate) struct Mock {
     jobs: mpsc::Sender<Job>,
     servers: String,
 }
 
 impl Mock {
     /// A cluster of one broker with these topics, by name and partitions.
-    pub fn new(topics: &[(&str, i32)]) -> Self {
+    pub(crate) fn new(topics: &[(&str, i32)]) -> Self {
         let (jobs, queue) = mpsc::channel::<Job>();
         let (tell, told) = mpsc::channel();
         thread::spawn(move || {
@@ -34,12 +34,12 @@ impl Mock {
         mock
     }
 
-    pub fn servers(&self) -> &str {
+    pub(crate) fn servers(&self) -> &str {
         &self.servers
     }
 
     /// Has something done to the cluster, and waits for it.
-    pub fn run<R: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> R + Send + 'static) -> R {
+    pub(crate) fn run<R: Send + 'static>(&self, job: impl FnOnce(&Cluster) -> R + Send + 'static) -> R {
         let (tell, told) = mpsc::channel();
         let job = move |cluster: &Cluster| tell.send(job(cluster)).expect("somebody waits");
         self.jobs.send(Box::new(job)).expect("the cluster's thread runs");
@@ -47,7 +47,7 @@ impl Mock {
     }
 
     /// Has every broker vanish, or come back.
-    pub fn away(&self, away: bool) {
+    pub(crate) fn away(&self, away: bool) {
         let done =
             move |cluster: &Cluster| if away { cluster.broker_down(-1) } else { cluster.broker_up(-1) };
         self.run(done).expect("brokers go and come");

@@ -1,0 +1,1 @@
+select identity, generation, admitted, waiting from layout where consumer_id = $1 and name = $2

@@ -1,0 +1,1 @@
+select identity, generation, admitted, waiting from layout where consumer_id = ? and name = ?
