@@ -167,6 +167,7 @@ impl PollThread {
         self.go_on_with_revocation(now);
         self.go_on_with_confirmations(now);
         self.ask_for_ranges(now);
+        self.rejoin();
         self.check_topics(now);
         self.mind_silence();
         self.commit_what_is_due(now);
