@@ -20,7 +20,7 @@ use crate::{
     arms::{self, Samples},
     kafka_rig::{self, Ours, Topic},
     meter::Meter,
-    process_use::cpu_nanos,
+    process_use::cpu_nanos_with_ended,
     report::{Report, Target},
     sizes::Sizes,
 };
@@ -59,13 +59,13 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
             // The first fifth is the warm-up: partitions are assigned and taken over meanwhile.
             let events = sizes.kafka.quiet_events;
             let meter = Arc::new(Meter::new(events / 5, events));
-            let before = cpu_nanos();
+            let before = cpu_nanos_with_ended();
             match arm {
                 OURS => ours(&runtime, &topic, &meter)?,
                 BARE => bare(&runtime, &topic, &meter, loop_that_commits)?,
                 _ => bare(&runtime, &topic, &meter, loop_that_counts)?,
             }
-            Ok((meter.rate()?, (cpu_nanos() - before) / events as f64))
+            Ok((meter.rate()?, (cpu_nanos_with_ended() - before) / events as f64))
         },
         |arm, (rate, spent)| {
             rates[arm].push(rate);

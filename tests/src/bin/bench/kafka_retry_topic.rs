@@ -15,7 +15,7 @@ use crate::{
     arms::{self, Samples},
     kafka_rig::{self, Ours, Topic},
     meter::Meter,
-    process_use::cpu_nanos,
+    process_use::cpu_nanos_with_ended,
     report::{Report, Target},
     sizes::Sizes,
 };
@@ -90,9 +90,9 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, events: usize) -> anyho
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
             recovered.store(true, Ordering::Release);
-            let before = cpu_nanos();
+            let before = cpu_nanos_with_ended();
             done.done().await;
-            spent = (cpu_nanos() - before) / events as f64 / 1e3;
+            spent = (cpu_nanos_with_ended() - before) / events as f64 / 1e3;
         };
         consumer.run_until(source, measuring).await?;
         Ok(spent)
