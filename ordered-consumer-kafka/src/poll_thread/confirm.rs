@@ -136,8 +136,13 @@ impl PollThread {
     fn seek(&mut self, now: Instant) {
         let mut places = TopicPartitionList::new();
         let mut epochs = Vec::new();
-        for (epoch, partition) in &self.partitions {
-            if matches!(partition.phase, Phase::Seeking { .. }) && !partition.revoked {
+        for (epoch, partition) in &mut self.partitions {
+            let seeks = matches!(partition.phase, Phase::Seeking { .. }) && !partition.revoked;
+            if seeks && !partition.fetches {
+                // Whatever it is, it comes again.
+                partition.fetches = partition.queue.poll(Duration::ZERO).is_some();
+            }
+            if seeks && partition.fetches {
                 let (topic, number) = &partition.place;
                 if places.add_partition_offset(topic, *number, Offset::Offset(partition.next)).is_ok() {
                     epochs.push(*epoch);
@@ -196,7 +201,8 @@ impl Partition {
         self.next = start.offset;
         self.committed_revision = self.tracker.revision();
         self.committed = None;
-        self.at_end = false;
+        (self.at_end, self.end) = (false, None);
+        (self.is_fresh, self.gap_to) = (true, None);
         self.partitions = start.partitions;
     }
 

@@ -74,6 +74,13 @@ pub(crate) struct Partition {
     pub(crate) alone: bool,
     /// When the last commit that was accepted was sent.
     pub(crate) proven_at: Option<Instant>,
+    /// The client has begun to fetch: something came out of the queue. A seek before that can be overtaken by the place that
+    /// the partition was assigned with, and events would be left out.
+    pub(crate) fetches: bool,
+    /// Nothing has come since it was told where to begin.
+    pub(crate) is_fresh: bool,
+    /// The first offset that came since then lay behind where it was to begin.
+    pub(crate) gap_to: Option<i64>,
     /// The queue has said that the partition ends here, and nothing came since.
     pub(crate) at_end: bool,
     /// Where the client has seen the end, once the queue has been empty since.
@@ -115,6 +122,9 @@ impl Partition {
             committed: None,
             alone: false,
             proven_at: None,
+            fetches: false,
+            is_fresh: true,
+            gap_to: None,
             at_end: false,
             end: None,
         }
@@ -137,6 +147,20 @@ impl Partition {
     pub(crate) fn end_lease(&mut self) {
         self.lease_over = true;
         self.lease.end();
+    }
+
+    /// Whether what comes first lies behind where it was to begin. There may be a gap, where a topic is compacted or has
+    /// transactions; that is believed when it shows a second time, after another seek: a client that did not begin where it
+    /// was told to would leave events out.
+    pub(crate) fn doubts(&self, offset: i64) -> bool {
+        self.is_fresh && offset > self.next && self.gap_to != Some(offset)
+    }
+
+    /// See [`doubts`](Self::doubts).
+    pub(crate) fn seek_again(&mut self, doubted: i64) {
+        self.gap_to = Some(doubted);
+        (self.at_end, self.end) = (false, None);
+        self.phase = Phase::Seeking { since: Instant::now() };
     }
 
     pub(crate) fn answer(&mut self, confirmed: Confirmed) {

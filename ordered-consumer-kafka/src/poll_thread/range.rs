@@ -31,6 +31,11 @@ impl PollThread {
     pub(super) fn at_end(&mut self, epoch: u64) {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         let Some(end) = partition.end.take().filter(|_| partition.at_end) else { return };
+        if partition.doubts(end) {
+            partition.seek_again(end);
+            return;
+        }
+        partition.is_fresh = false;
         partition.next = partition.next.max(end);
         if partition.tracker.ends(end) == PartitionEnd::BeforeWhatIsDone {
             let stream = &partition.tag.assignment.stream;
@@ -87,7 +92,7 @@ impl PollThread {
             let gone = low - next;
             tracing::error!(%stream, gone, from = next, to = low, "events were removed by the topic's retention before they were read; the stream goes on with the earliest that is left, as it was told to");
             partition.tracker.ends(low);
-            partition.next = low;
+            (partition.next, partition.is_fresh) = (low, true);
             partition.phase = Phase::Seeking { since: now };
         } else {
             let why = why_out_of_range(partition, low, high, &self.options.group);

@@ -25,6 +25,8 @@ enum End {
     Empty,
     /// The record at this offset is not an event.
     Unreadable(i64, String),
+    /// What came first lies behind where it was to begin.
+    Doubted(i64),
     /// A record came that lies before those that have come.
     Backwards,
     Failed(KafkaError),
@@ -50,6 +52,11 @@ impl PollThread {
                 End::Full => {}
                 End::Empty => self.at_end(epoch),
                 End::Unreadable(offset, why) => self.unreadable(epoch, offset, why),
+                End::Doubted(offset) => {
+                    if let Some(partition) = self.partitions.get_mut(&epoch) {
+                        partition.seek_again(offset);
+                    }
+                }
                 End::Backwards => self.begin_anew(epoch),
                 End::Failed(error) => self.partition_failed(epoch, &error),
             }
@@ -77,6 +84,10 @@ impl PollThread {
             if offset < partition.next {
                 break End::Backwards;
             }
+            if partition.doubts(offset) {
+                break End::Doubted(offset);
+            }
+            partition.is_fresh = false;
             let event = match self.records.event_of(&partition.tag.assignment.stream, &record) {
                 Ok(event) => event,
                 Err(error) => break End::Unreadable(offset, error_text(&error)),
@@ -118,6 +129,10 @@ impl PollThread {
             if offset < partition.next {
                 break End::Backwards;
             }
+            if partition.doubts(offset) {
+                break End::Doubted(offset);
+            }
+            partition.is_fresh = false;
             (partition.at_end, partition.end) = (false, None);
             partition.next = offset.saturating_add(1);
             if partition.tracker.arrives(offset) == Arrival::Skip {

@@ -246,7 +246,8 @@ impl PollThread {
         self.copies.retain(|_, (of, _)| *of != epoch);
         let gone = vec![partition.tag.assignment.clone()];
         let Partition { place, is_retry, queue, .. } = partition;
-        let partition = Partition::new(new_epoch, place.clone(), stream, is_retry, queue);
+        let mut partition = Partition::new(new_epoch, place.clone(), stream, is_retry, queue);
+        partition.fetches = true;
         let assigned = (Arc::clone(&partition.tag), stream_of(&partition));
         self.places.insert(place, new_epoch);
         self.partitions.insert(new_epoch, partition);
