@@ -4,9 +4,7 @@ use std::{process::ExitCode, time::Duration};
 
 use anyhow::Result;
 use clap::Parser as _;
-use ordered_consumer::{
-    GateQuery, Handler, Operator, OrderedConsumer, RetryPolicy, Stats, display_safe,
-};
+use ordered_consumer::{GateQuery, Handler, Operator, OrderedConsumer, RetryPolicy, Stats, display_safe};
 use ordered_consumer_kafka::{KafkaPublisher, KafkaSource};
 use tokio::{
     signal::unix::{SignalKind, signal},
@@ -23,7 +21,10 @@ const IDLE: Duration = Duration::from_secs(5);
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt().with_writer(std::io::stderr).with_max_level(tracing_subscriber::filter::LevelFilter::WARN).init();
+    tracing_subscriber::fmt()
+        .with_writer(std::io::stderr)
+        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
+        .init();
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
     let done = match runtime {
         Ok(runtime) => runtime.block_on(run(&options)),
@@ -81,7 +82,8 @@ async fn idle(consumer: &OrderedConsumer<impl Handler>, operator: &Operator) {
     loop {
         sleep(Duration::from_millis(100)).await;
         let stats = consumer.stats();
-        let waits = !matches!(operator.totals().await, Ok(totals) if totals.gated_entities == totals.parked_entities);
+        let waits =
+            !matches!(operator.totals().await, Ok(totals) if totals.gated_entities == totals.parked_entities);
         if stats != seen || stats.consumed == 0 || waits {
             (seen, since) = (stats, Instant::now());
         }

@@ -10,8 +10,8 @@ use std::{
 use anyhow::{Context as _, Result};
 use clap::Parser as _;
 use ordered_consumer::{
-    Event, Handler, HandlerError, OrderedConsumer, ProcessError, RetryPolicy, StreamGuard,
-    TakeOverOptions, display_safe,
+    Event, Handler, HandlerError, OrderedConsumer, ProcessError, RetryPolicy, StreamGuard, TakeOverOptions,
+    display_safe,
 };
 use ordered_consumer_kafka::{RecordMapping, stream_name};
 use rdkafka::{
@@ -58,7 +58,8 @@ struct Orders {
 impl Handler for Orders {
     async fn handle(&self, event: Event) -> Result<(), HandlerError> {
         let order = String::from_utf8_lossy(event.entity()).into_owned();
-        let what = String::from_utf8_lossy(event.payload().map_or(b"" as &[u8], |payload| payload)).into_owned();
+        let what =
+            String::from_utf8_lossy(event.payload().map_or(b"" as &[u8], |payload| payload)).into_owned();
         if order == self.fail {
             let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
             if *failures < FAILURES {
@@ -152,9 +153,8 @@ async fn consume(options: &Options, consumer: &OrderedConsumer<Orders>) -> Resul
 }
 
 fn shown(message: &BorrowedMessage<'_>) -> String {
-    let text = |bytes: Option<&[u8]>| {
-        display_safe(&String::from_utf8_lossy(bytes.unwrap_or_default())).to_string()
-    };
+    let text =
+        |bytes: Option<&[u8]>| display_safe(&String::from_utf8_lossy(bytes.unwrap_or_default())).to_string();
     format!("{} {}", text(message.key()), text(message.payload()))
 }
 
@@ -177,7 +177,9 @@ async fn take_over(
         };
         async move { tokio::task::spawn_blocking(commit).await.unwrap_or(false) }
     };
-    Ok(consumer.take_over(stream, TakeOverOptions { position, ..TakeOverOptions::default() }, confirm).await?)
+    Ok(consumer
+        .take_over(stream, TakeOverOptions { position, ..TakeOverOptions::default() }, confirm)
+        .await?)
 }
 
 /// What was not acknowledged is received again, and so is everything behind it.
