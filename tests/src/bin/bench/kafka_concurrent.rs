@@ -129,13 +129,7 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     );
     report.add(NAME, "s = 1: consumer, per second", "events", &per_second(STEEP), Target::None);
     report.add(NAME, "s = 1: one wait takes", "us", &micros(STEEP), Target::None);
-    report.add(
-        NAME,
-        "s = 1: times as fast as one after the other",
-        "",
-        &times(STEEP),
-        Target::None,
-    );
+    report.add(NAME, "s = 1: times as fast as one after the other", "", &times(STEEP), Target::None);
     let what = "s = 1: share of the bound that the hottest key sets, by the wait one after the other";
     report.add(NAME, what, "", &of_bound(SEQUENTIAL), Target::AtLeast(0.9));
     let what = "s = 1: share of the same bound, by the wait in that run";

@@ -58,10 +58,9 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
             cpu[arm].push(spent);
         },
     )?;
-    for (arm, way, target) in [
-        (RETRY_TOPIC, "through the retry topic", Target::AtLeast(5_000.0)),
-        (1, "in-process", Target::None),
-    ] {
+    for (arm, way, target) in
+        [(RETRY_TOPIC, "through the retry topic", Target::AtLeast(5_000.0)), (1, "in-process", Target::None)]
+    {
         report.add(NAME, format!("released {way}, per second"), "events", &rates[arm], target);
         let what = format!("released {way}, CPU time per event, all threads of this process");
         report.add(NAME, what, "us", &cpu[arm], Target::None);
