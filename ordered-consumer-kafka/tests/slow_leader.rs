@@ -1,7 +1,5 @@
 //! A partition's leader that answers much later than the group's coordinator.
 
-#![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
-
 use std::{
     sync::{Arc, Mutex},
     time::Duration,
