@@ -40,6 +40,8 @@ pub enum StartAt {
 /// | `enable.partition.eof` | `true`, and nothing else is taken |
 /// | `auto.offset.reset` | `earliest`; read as [`StartAt`], for partitions without a committed offset. The client gets `error`, so that an offset out of range is never skipped silently |
 /// | `partition.assignment.strategy` | `cooperative-sticky` |
+/// | `queued.min.messages`, `queued.max.messages.kbytes` | 10,000 and 8,192, for each partition: what the client fetches ahead |
+/// | `fetch.queue.backoff.ms` | 50 |
 /// | `enable.idempotence`, `acks`, `partitioner` | `true`, `all`, `murmur2_random` (Java's) |
 /// | `message.timeout.ms` | 20,000 |
 /// | `linger.ms` | 1 |
@@ -274,6 +276,12 @@ const CONSUMER_DEFAULTS: &[(&str, &str)] = &[
     ("enable.auto.commit", "false"),
     ("enable.auto.offset.store", "false"),
     ("enable.partition.eof", "true"),
+    // A partition has a queue of its own, so that these hold for each, where the client's own values (100,000, 64 MiB,
+    // 1 s) mean all together: a hundred partitions behind slow handlers would take 6 GiB. Half full is seen soon
+    // enough that a fast handler does not wait.
+    ("queued.min.messages", "10000"),
+    ("queued.max.messages.kbytes", "8192"),
+    ("fetch.queue.backoff.ms", "50"),
 ];
 
 const PRODUCER_DEFAULTS: &[(&str, &str)] = &[

@@ -3,7 +3,7 @@
 //! ```no_run
 //! # async fn run() -> Result<(), Box<dyn std::error::Error>> {
 //! use ordered_consumer::{Event, MemoryFailureLog, OrderedConsumer};
-//! use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher, KafkaSource};
+//! use ordered_consumer_kafka::{KafkaConfig, KafkaPublisher, KafkaSource, RetryTopic};
 //!
 //! async fn charge(event: Event) -> Result<(), std::io::Error> {
 //!     println!("charging for {event}");
@@ -12,8 +12,10 @@
 //!
 //! let config = KafkaConfig::new("localhost:9092", "billing");
 //! // The retry topic is optional: without it, failed events come back inside this process.
-//! let publisher = KafkaPublisher::new(&config, "orders-retry-billing")?;
-//! let source = KafkaSource::builder(config, ["orders"]).retry_topic("orders-retry-billing").subscribe()?;
+//! let retry = RetryTopic::of_group("billing");
+//! retry.ensure(&config, &["orders"]).await?;
+//! let publisher = KafkaPublisher::new(&config, retry.name())?;
+//! let source = KafkaSource::builder(config, ["orders"]).retry_topic(retry.name()).subscribe()?;
 //! // In memory only for the example: `SqliteFailureLog` and `PostgresFailureLog` are durable.
 //! let failures = MemoryFailureLog::new();
 //! let consumer = OrderedConsumer::new("billing", charge, failures).with_publisher(publisher);

@@ -96,6 +96,8 @@ impl PollThread {
             why: "the broker's client refuses the configuration".to_owned(),
             source: Some(Box::new(KafkaConfig::client_error(&source))),
         };
+        // From now on, and not from when the thread runs: the engine may be asking by then.
+        link.asks(false);
         let context = SourceContext::default();
         let mut client: Client = config.create_with_context(context).map_err(refused)?;
         let woken = Arc::clone(&link);
@@ -141,7 +143,6 @@ impl PollThread {
 
     fn run(mut self) {
         self.link.runs_on(thread::current());
-        self.link.asks(false);
         self.subscribe();
         while !self.say.is_closed() && !self.has_closed() {
             if !self.turn() {
@@ -163,6 +164,7 @@ impl PollThread {
         self.go_on_with_revocation(now);
         self.go_on_with_confirmations(now);
         self.ask_for_ranges(now);
+        self.rejoin();
         self.check_topics(now);
         self.mind_silence();
         self.commit_what_is_due(now);

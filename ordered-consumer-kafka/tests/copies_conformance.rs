@@ -1,11 +1,6 @@
 //! The core's rules of the way back through the broker, with the source and the publisher together, on a mock cluster.
 
-#![expect(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::panic,
-    reason = "a test fails by panicking, in its helpers too"
-)]
+#![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 #[path = "publishing/mock.rs"]
 mod mock;

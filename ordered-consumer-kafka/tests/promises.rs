@@ -1,5 +1,7 @@
 //! Promises of the source that the conformance suite does not know of, on a broker in this process.
 
+#![expect(clippy::expect_used, clippy::panic, reason = "what helps the tests may end them")]
+
 mod in_process;
 
 use std::{net::TcpListener, time::Duration};
@@ -60,7 +62,8 @@ impl Engine {
                     self.events.extend(deliveries.into_iter().map(|event| (assignment.clone(), event)));
                 }
                 SourceMessage::Unreadable { index, why, .. } => self.unreadable.push((index, why)),
-                _ => {}
+                SourceMessage::Settled { .. } | SourceMessage::Copies(_) => {}
+                SourceMessage::Ended | _ => panic!("the source has ended"),
             }
         }
     }
@@ -124,6 +127,10 @@ async fn an_offset_past_the_end_stops_the_stream_and_says_what_to_do() {
     assert_eq!(index, Index::from(100u64));
     assert!(why.contains("ends at 3") && why.contains("is at 100") && why.contains("new stream"), "{why}");
     assert!(engine.events.is_empty());
+    // Taken over again, it is looked at again.
+    let (assignment, _) = engine.assigned[0].clone();
+    assert!(engine.source.confirm(&assignment).await.expect("an answer").is_none());
+    engine.until(|engine| engine.lost.contains(&assignment) && !engine.unreadable.is_empty()).await;
 }
 
 #[tokio::test]
@@ -205,10 +212,9 @@ async fn a_topic_that_is_missing_at_the_beginning_is_a_reason_to_stop() {
         .order(|cluster| cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_UNKNOWN_TOPIC_OR_PART))
         .expect("it is missing");
     let mut engine = Engine::new(builder(&broker).missing_topic_grace(Duration::from_millis(100)));
-    match engine.fails().await {
-        SourceError::Fatal { why, .. } => assert!(why.contains("there is no topic t"), "{why}"),
-        other => panic!("{other}"),
-    }
+    let failed = engine.fails().await;
+    let SourceError::Fatal { why, .. } = failed else { panic!("{failed}") };
+    assert!(why.contains("there is no topic t"), "{why}");
 }
 
 #[tokio::test]
@@ -218,10 +224,9 @@ async fn a_client_that_may_not_be_a_member_is_told_of_which_group() {
         let refused = [RDKafkaRespErr::RD_KAFKA_RESP_ERR_GROUP_AUTHORIZATION_FAILED; 50];
         cluster.request_errors(RDKafkaApiKey::JoinGroup, &refused);
     });
-    match Engine::new(builder(&broker)).fails().await {
-        SourceError::Fatal { why, .. } => assert!(why.contains("member of the group g"), "{why}"),
-        other => panic!("{other}"),
-    }
+    let failed = Engine::new(builder(&broker)).fails().await;
+    let SourceError::Fatal { why, .. } = failed else { panic!("{failed}") };
+    assert!(why.contains("member of the group g"), "{why}");
 }
 
 #[tokio::test]
@@ -236,7 +241,7 @@ async fn a_lost_assignment_ends_its_lease_and_comes_again_under_another_epoch() 
         cluster.request_errors(RDKafkaApiKey::Heartbeat, &unknown);
     });
     engine.until(|engine| !engine.lost.is_empty()).await;
-    assert_eq!(engine.lost, [first.clone()]);
+    assert_eq!(engine.lost, std::slice::from_ref(&first));
     assert!(lease.remaining().is_zero());
     engine.until(|engine| engine.events.len() == 4).await;
     assert_eq!(engine.indexes(), [0, 1, 0, 1]);

@@ -1,6 +1,7 @@
 //! What the program is asked to do.
 
 use clap::Parser;
+use ordered_consumer_kafka::RetryTopic;
 
 /// Consumes orders from Kafka, each order's events in their order, whatever fails.
 #[derive(Clone, Debug, Parser)]
@@ -18,7 +19,7 @@ pub struct Options {
     /// The consumer group, and the consumer's name in the failure log.
     #[arg(long, default_value = "billing")]
     pub group: String,
-    /// Where failed events come back from; TOPIC-retry-GROUP unless named, and made if it is missing.
+    /// Where failed events come back from; GROUP.retry unless named, and made if it is missing.
     #[arg(long)]
     pub retry_topic: Option<String>,
     /// Let failed events come back inside this process, without a retry topic.
@@ -51,12 +52,9 @@ pub struct Options {
 }
 
 impl Options {
-    pub(super) fn retry_topic(&self) -> Option<String> {
-        if self.in_process {
-            return None;
-        }
-        let otherwise = || format!("{}-retry-{}", self.topic, self.group);
-        Some(self.retry_topic.clone().unwrap_or_else(otherwise))
+    pub(super) fn retry_topic(&self) -> Option<RetryTopic> {
+        let named = || self.retry_topic.as_deref().map(RetryTopic::named);
+        (!self.in_process).then(|| named().unwrap_or_else(|| RetryTopic::of_group(&self.group)))
     }
 }
 

@@ -51,8 +51,9 @@ async fn run(options: &Options) -> Result<()> {
         .with_retry_policy(RetryPolicy::exponential(Duration::from_secs(1), 2.0).attempts_max(8));
     let mut source = KafkaSource::builder(config.clone(), [&options.topic]);
     if let Some(retry) = options.retry_topic() {
-        consumer = consumer.with_publisher(KafkaPublisher::new(&config, &retry)?);
-        source = source.retry_topic(retry);
+        retry.ensure(&config, &[&options.topic]).await?;
+        consumer = consumer.with_publisher(KafkaPublisher::new(&config, retry.name())?);
+        source = source.retry_topic(retry.name());
     }
     let source = source.subscribe()?;
     let operator = consumer.operator("kafka_orders")?;

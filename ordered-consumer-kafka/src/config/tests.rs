@@ -179,3 +179,13 @@ fn a_property_by_its_other_name_takes_our_defaults_place() {
         (Some("5000"), None)
     );
 }
+
+#[test]
+fn what_is_fetched_ahead_is_bounded_for_each_partition_and_may_be_set() {
+    let ahead = |config: &KafkaConfig| {
+        config.consumer_config().unwrap().get("queued.max.messages.kbytes").map(str::to_owned)
+    };
+    let config = KafkaConfig::new("localhost:9092", "billing");
+    assert_eq!(ahead(&config).as_deref(), Some("8192"));
+    assert_eq!(ahead(&config.set("queued.max.messages.kbytes", "1024")).as_deref(), Some("1024"));
+}

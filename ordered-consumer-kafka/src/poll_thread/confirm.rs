@@ -38,6 +38,12 @@ impl PollThread {
             return;
         };
         partition.answer(Ok(None));
+        if partition.is_dead {
+            // That it is lost will be heard, and that it is assigned again.
+            drop(reply.send(Ok(None)));
+            partition.phase = Phase::Rejoining;
+            return;
+        }
         partition.reply = Some(reply);
         partition.asked_at = Instant::now();
         partition.beginning = beginning;

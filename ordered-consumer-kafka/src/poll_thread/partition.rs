@@ -40,6 +40,8 @@ pub(crate) enum Phase {
     OutOfRange { not_before: Instant },
     /// It is being asked.
     AskingRange,
+    /// The group is to be joined anew, once what is settled is committed.
+    Rejoining,
     /// What is at the next offset cannot be handed over.
     Stopped,
 }
@@ -74,6 +76,8 @@ pub(crate) struct Partition {
     pub(crate) alone: bool,
     /// When the last commit that was accepted was sent.
     pub(crate) proven_at: Option<Instant>,
+    /// The client has given the partition up after an offset that is not there: it takes no seek any more.
+    pub(crate) is_dead: bool,
     /// The client has begun to fetch: something came out of the queue. A seek before that can be overtaken by the place that
     /// the partition was assigned with, and events would be left out.
     pub(crate) fetches: bool,
@@ -122,6 +126,7 @@ impl Partition {
             committed: None,
             alone: false,
             proven_at: None,
+            is_dead: false,
             fetches: false,
             is_fresh: true,
             gap_to: None,
@@ -135,7 +140,14 @@ impl Partition {
     }
 
     pub(crate) fn is_begun(&self) -> bool {
-        matches!(self.phase, Phase::Reading | Phase::Stopped | Phase::OutOfRange { .. } | Phase::AskingRange)
+        matches!(
+            self.phase,
+            Phase::Reading
+                | Phase::Stopped
+                | Phase::Rejoining
+                | Phase::OutOfRange { .. }
+                | Phase::AskingRange
+        )
     }
 
     pub(crate) fn go(&mut self) {

@@ -2,7 +2,10 @@
 
 use std::time::{Duration, Instant};
 
-use rdkafka::error::{KafkaError, KafkaResult, RDKafkaErrorCode};
+use rdkafka::{
+    consumer::Consumer,
+    error::{KafkaError, KafkaResult, RDKafkaErrorCode},
+};
 
 use super::{
     PollThread,
@@ -46,6 +49,7 @@ impl PollThread {
     pub(super) fn partition_failed(&mut self, epoch: u64, error: &KafkaError) {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return };
         if error.rdkafka_error_code() == Some(RDKafkaErrorCode::AutoOffsetReset) {
+            partition.is_dead = true;
             partition.phase = Phase::OutOfRange { not_before: Instant::now() };
             return;
         }
@@ -65,6 +69,19 @@ impl PollThread {
             }
         }
         questions.into_iter().for_each(|question| self.look_up_range(question));
+    }
+
+    /// A partition that the client has given up begins again with the next assignment. To leave and to join is the one way that
+    /// works whichever way partitions are assigned; it is rare.
+    pub(super) fn rejoin(&mut self) {
+        let asked = self.partitions.values().any(|partition| partition.phase == Phase::Rejoining);
+        if !asked || self.in_flight.is_some() || self.has_something_to_commit() || self.revocation.is_some() {
+            return;
+        }
+        tracing::info!("the group is left and joined again, to begin with a partition anew");
+        self.lose_everything();
+        self.client.unsubscribe();
+        self.subscribe();
     }
 
     /// What the broker has, of a partition that has nothing at the next offset.
@@ -87,13 +104,14 @@ impl PollThread {
         let stream = partition.tag.assignment.stream.clone();
         if (low..=high).contains(&next) {
             // As while a partition changes its leader.
-            partition.phase = Phase::Seeking { since: now };
+            partition.phase = Phase::Rejoining;
         } else if next < low && goes_on {
             let gone = low - next;
             tracing::error!(%stream, gone, from = next, to = low, "events were removed by the topic's retention before they were read; the stream goes on with the earliest that is left, as it was told to");
             partition.tracker.ends(low);
-            (partition.next, partition.is_fresh) = (low, true);
-            partition.phase = Phase::Seeking { since: now };
+            partition.next = low;
+            partition.phase = Phase::Rejoining;
+            self.commit_now = true;
         } else {
             let why = why_out_of_range(partition, low, high, &self.options.group);
             self.unreadable(question.epoch, next, why);

@@ -4,10 +4,10 @@ use std::{collections::BTreeSet, time::Duration};
 
 use tokio::time::timeout;
 
-use super::{Reader, SourceFixture, any::publish};
+use super::{Reader, Received, SourceFixture, any::publish};
 use crate::{Assignment, Confirmation, Index, Layout, StreamName};
 
-/// Confirms an assignment once more, and returns what is said of it, which it is this source's.
+/// Confirms an assignment of this source once more, and returns what is said of it.
 async fn confirm(reader: &mut Reader, patience: Duration, assignment: &Assignment) -> Confirmation {
     let confirming = reader.source().confirm(assignment);
     match timeout(patience, confirming).await {
@@ -21,7 +21,13 @@ async fn layout(reader: &mut Reader, patience: Duration, assignment: &Assignment
     layout.unwrap_or_else(|| panic!("a source without layouts must not name this theme"))
 }
 
-fn assignments(received: &[super::Received]) -> Vec<Assignment> {
+/// A stream that was confirmed again begins again; so does what its reader knows of it.
+async fn begin_again(reader: &mut Reader, published: &[(StreamName, Index)]) -> Vec<Received> {
+    reader.confirm_all().await;
+    reader.read_all(published).await
+}
+
+fn assignments(received: &[Received]) -> Vec<Assignment> {
     let mut assignments: Vec<Assignment> = Vec::new();
     for event in received {
         if !assignments.contains(&event.assignment) {
@@ -52,13 +58,14 @@ pub async fn a_stream_is_called_by_its_layouts_name_and_its_number(mut fixture: 
 pub async fn a_layout_tells_how_far_its_streams_reach(mut fixture: Box<dyn SourceFixture>) {
     let published = publish(&mut *fixture, 5).await;
     let mut reader = Reader::open(&mut *fixture).await;
-    let received = reader.read_all(&published).await;
+    let mut received = reader.read_all(&published).await;
     let last_of = |stream: &StreamName| {
         let indexes = published.iter().filter(|(of, _)| of == stream).map(|(_, index)| *index);
         indexes.max()
     };
     for settled in [false, true] {
         if settled {
+            received = begin_again(&mut reader, &published).await;
             reader.settle_through(&received);
             reader.read_until_quiet().await;
         }
@@ -95,6 +102,7 @@ pub async fn streams_that_are_added_are_counted(mut fixture: Box<dyn SourceFixtu
     let received = reader.read_all(&published).await;
     let assigned = assignments(&received);
     let before = layout(&mut reader, fixture.patience(), &assigned[0]).await;
+    let received = begin_again(&mut reader, &published).await;
     let now = before.streams + 2;
     fixture.add_streams(now).await;
     let added = fixture.publish_to(now - 1, "c", "new").await;

@@ -164,7 +164,7 @@ fn sequential(runtime: &Runtime, topic: &Topic<'_>, events: usize) -> anyhow::Re
             std::hint::black_box((message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec)));
             handler.wait().await;
             let last = handler.meter.hit();
-            if last || handled.fetch_add(1, Ordering::Relaxed) % 500 == 0 {
+            if last || handled.fetch_add(1, Ordering::Relaxed).is_multiple_of(500) {
                 consumer.commit_message(&message, CommitMode::Async)?;
             }
             if last {

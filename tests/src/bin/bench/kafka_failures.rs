@@ -59,7 +59,7 @@ impl Handler for Charge {
         if shared.waits {
             tokio::time::sleep(WAIT).await;
         }
-        if kafka_rig::entity_number(&event) % FAILING_OF == 0 {
+        if kafka_rig::entity_number(&event).is_multiple_of(FAILING_OF) {
             // In every arm these entities count for nothing, so that the same events are compared.
             let failure = || HandlerError::from(anyhow::anyhow!("this entity fails for good"));
             return if shared.some_fail { Err(failure()) } else { Ok(()) };
@@ -151,11 +151,12 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, sizes: &KafkaSizes) -> 
     let shared = Arc::new(Shared {
         some_fail: arm == SOME_FAIL || arm == NO_WAIT_SOME_FAIL,
         waits: arm == NONE_FAILS || arm == SOME_FAIL,
-        backlog: Meter::new(backlog / 20, backlog),
+        backlog: Meter::new(backlog / 5, backlog),
         live: Meter::new(1, others(live_events)),
         is_live: AtomicBool::new(false),
         base: Instant::now(),
-        latency_micros: Mutex::new(Histogram::new(3)?),
+        // Bounds of its own: one that grows by itself records what is over its present bound as nearly nothing.
+        latency_micros: Mutex::new(Histogram::new_with_bounds(1, 600_000_000, 3)?),
     });
     let live_topic = if shared.waits { Some(Topic::create(runtime, "failures-live")?) } else { None };
     let ours = Ours::new(runtime, Limits::default())?;

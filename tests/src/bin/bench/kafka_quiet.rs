@@ -56,9 +56,9 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     arms::alternate::<ARMS, _>(
         sizes.rounds,
         |arm, _| {
-            // The first twentieth is the warm-up: partitions are assigned and taken over meanwhile.
+            // The first fifth is the warm-up: partitions are assigned and taken over meanwhile.
             let events = sizes.kafka.quiet_events;
-            let meter = Arc::new(Meter::new(events / 20, events));
+            let meter = Arc::new(Meter::new(events / 5, events));
             let before = cpu_nanos();
             match arm {
                 OURS => ours(&runtime, &topic, &meter)?,

@@ -1,6 +1,7 @@
 //! A retry topic and its publisher on a real broker, which must be there: `KAFKA_BOOTSTRAP_SERVERS`. A mock cluster neither
 //! creates topics nor tells their settings.
 
+#![cfg(feature = "services")]
 #![expect(clippy::unwrap_used, clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::time::{Duration, SystemTime, UNIX_EPOCH};
@@ -17,7 +18,7 @@ use ordered_consumer_kafka::{
 };
 
 fn config(test: &str) -> KafkaConfig {
-    let servers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("KAFKA_BOOTSTRAP_SERVERS names a broker");
+    let servers = ordered_consumer_tests::postgres::variable("KAFKA_BOOTSTRAP_SERVERS");
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).unwrap().as_nanos();
     KafkaConfig::new(servers, format!("{test}-{nanos}"))
 }
@@ -68,7 +69,6 @@ async fn know(publisher: &KafkaPublisher, bytes_max: usize) {
 }
 
 #[tokio::test]
-#[ignore = "it needs a broker, in KAFKA_BOOTSTRAP_SERVERS"]
 async fn a_missing_retry_topic_is_made_after_the_largest_main_topic() {
     let config = config("ensure");
     let (small, large) = (format!("{}-small", config.group()), format!("{}-large", config.group()));
@@ -90,7 +90,6 @@ async fn a_missing_retry_topic_is_made_after_the_largest_main_topic() {
 }
 
 #[tokio::test]
-#[ignore = "it needs a broker, in KAFKA_BOOTSTRAP_SERVERS"]
 async fn what_the_broker_does_not_create_is_an_error_that_says_so() {
     let config = config("refused");
     let retry = RetryTopic::of_group(config.group()).replication(7);
@@ -101,7 +100,6 @@ async fn what_the_broker_does_not_create_is_an_error_that_says_so() {
 }
 
 #[tokio::test]
-#[ignore = "it needs a broker, in KAFKA_BOOTSTRAP_SERVERS"]
 async fn copies_up_to_the_topics_limit_go_out_together_and_larger_ones_are_refused() {
     let config = config("sizes");
     let retry = format!("{}.retry", config.group());
@@ -120,7 +118,6 @@ async fn copies_up_to_the_topics_limit_go_out_together_and_larger_ones_are_refus
 }
 
 #[tokio::test]
-#[ignore = "it needs a broker, in KAFKA_BOOTSTRAP_SERVERS"]
 async fn a_topic_that_takes_more_than_the_clients_default_gets_it() {
     let config = config("large");
     let retry = format!("{}.retry", config.group());
