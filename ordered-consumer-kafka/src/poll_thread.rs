@@ -60,6 +60,8 @@ pub(crate) struct PollThread {
     link: Arc<Link>,
     partitions: BTreeMap<u64, Partition>,
     places: HashMap<Place, u64>,
+    /// The epoch of the partition that was looked at last for something to read.
+    last_read: u64,
     revocation: Option<Revocation>,
     in_flight: Option<InFlight>,
     committer: Option<Committer>,
@@ -120,6 +122,7 @@ impl PollThread {
             link,
             partitions: BTreeMap::new(),
             places: HashMap::new(),
+            last_read: 0,
             revocation: None,
             in_flight: None,
             committer: Some(committer),

@@ -1,6 +1,6 @@
 //! The examples with Apache Kafka, as people run them, on the broker that `./tests/run` starts.
 #![cfg(feature = "services")]
-#![expect(clippy::panic, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::process::Command;
 
@@ -72,7 +72,7 @@ fn the_loop_of_ones_own_handles_what_comes_behind_a_failure_after_it_and_in_orde
     let steps = |order: &str| -> Vec<String> {
         let handled = text.lines().filter(|line| line.starts_with(&format!("handled {order} ")));
         let step = |line: &str| ["created", "paid", "shipped"].into_iter().find(|step| line.contains(step));
-        handled.map(|line| step(line).unwrap_or_else(|| panic!("{line}")).to_owned()).collect()
+        handled.map(|line| step(line).unwrap().to_owned()).collect()
     };
     for number in 1..=10 {
         assert_eq!(steps(&format!("order-{number}")), ["created", "paid", "shipped"], "{text}");

@@ -35,12 +35,17 @@ enum End {
 impl PollThread {
     /// Says whether there may be more to read at once.
     pub(super) fn read(&mut self) -> bool {
+        // Each look begins behind where the last one ran out of room: else the first partitions with a backlog would take
+        // all of it, and the others would never be read.
         let epochs: Vec<u64> = self.partitions.keys().copied().collect();
+        let (before, behind): (Vec<u64>, Vec<u64>) =
+            epochs.iter().partition(|epoch| **epoch <= self.last_read);
         let mut more = false;
-        for epoch in epochs {
+        for epoch in behind.into_iter().chain(before) {
             if !self.link.has_room(self.options.buffer) || self.closing.is_some() {
                 return false;
             }
+            self.last_read = epoch;
             let Some(partition) = self.partitions.get_mut(&epoch) else { continue };
             let reads = partition.phase == Phase::Reading && !partition.revoked && !partition.paused;
             if !reads || (partition.is_retry && self.copies_paused) {

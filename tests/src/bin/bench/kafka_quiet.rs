@@ -112,7 +112,7 @@ async fn loop_that_commits(consumer: Arc<StreamConsumer>, meter: Arc<Meter>) -> 
         let last = meter.hit();
         done.insert(message.partition(), message.offset() + 1);
         handled += 1;
-        if last || handled % LOOK_EVERY == 0 && committed.elapsed() >= COMMIT_INTERVAL {
+        if last || handled.is_multiple_of(LOOK_EVERY) && committed.elapsed() >= COMMIT_INTERVAL {
             committed = Instant::now();
             if topic.is_empty() {
                 message.topic().clone_into(&mut topic);
