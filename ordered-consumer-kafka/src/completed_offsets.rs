@@ -26,12 +26,6 @@ impl CompletedOffsets {
         &self.runs
     }
 
-    /// Whether there are none.
-    #[cfg_attr(not(test), expect(dead_code, reason = "only tests ask"))]
-    pub(crate) fn is_empty(&self) -> bool {
-        self.runs.is_empty()
-    }
-
     /// The offset after the last one.
     pub(crate) fn end(&self) -> Option<i64> {
         self.runs.last().map(|(_, end)| *end)

@@ -105,16 +105,6 @@ impl OffsetTracker {
         }
     }
 
-    /// Everything that was delivered up to and including this offset is done.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the source settles each event by itself"))]
-    pub(crate) fn done_through(&mut self, offset: i64) {
-        while self.delivered.front().is_some_and(|(first, _)| *first <= offset) {
-            self.delivered.pop_front();
-            self.revision += 1;
-        }
-        self.drop_done();
-    }
-
     /// The offset to commit: the first that is not done.
     pub(crate) fn to_commit(&self) -> i64 {
         match self.delivered.front() {
@@ -146,12 +136,6 @@ impl OffsetTracker {
     /// A number that changes whenever what is to be committed does: while it stays the same, there is nothing to commit.
     pub(crate) fn revision(&self) -> u64 {
         self.revision
-    }
-
-    /// Whether everything that was delivered is done.
-    #[cfg_attr(not(test), expect(dead_code, reason = "the source settles each event by itself"))]
-    pub(crate) fn is_idle(&self) -> bool {
-        self.delivered.is_empty()
     }
 
     fn advance(&mut self, next: i64) {

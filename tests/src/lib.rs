@@ -2,6 +2,10 @@
 
 pub mod both_logs;
 pub mod delaying_proxy;
+#[cfg(feature = "services")]
+pub mod kafka;
+#[cfg(feature = "services")]
+pub mod kafka_server;
 pub mod keeper;
 pub mod latch;
 pub mod operating;

@@ -6,4 +6,7 @@ pub mod file_lock;
 pub mod file_queue;
 pub mod file_source;
 pub mod group_file;
+#[cfg(feature = "services")]
+pub mod kafka_team;
+pub mod recorded;
 pub mod recording;

@@ -16,6 +16,7 @@ use rdkafka::{
     ClientConfig,
     admin::{AdminClient, AdminOptions, NewPartitions, NewTopic, TopicReplication},
     client::DefaultClientContext,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::{FutureProducer, FutureRecord},
 };
 
@@ -62,8 +63,16 @@ impl SourceFixture for Fixture {
 
     async fn publish_to(&mut self, number: u32, entity: &str, payload: &str) -> (StreamName, Index) {
         let number = i32::try_from(number).unwrap();
-        let record = FutureRecord::to(&self.topic).partition(number).key(entity).payload(payload);
-        let sent = self.producer.send(record, Duration::from_secs(60)).await.unwrap();
+        let sent = loop {
+            let record = FutureRecord::to(&self.topic).partition(number).key(entity).payload(payload);
+            match self.producer.send(record, Duration::from_secs(60)).await {
+                // Of a partition that was just added a producer hears with its next look.
+                Err((KafkaError::MessageProduction(RDKafkaErrorCode::UnknownPartition), _)) => {
+                    tokio::time::sleep(Duration::from_millis(100)).await;
+                }
+                sent => break sent.unwrap(),
+            }
+        };
         let stream = StreamName::new(format!("{}/{number}", self.topic)).unwrap();
         (stream, Index::from(u64::try_from(sent.offset).unwrap()))
     }
@@ -77,6 +86,7 @@ impl SourceFixture for Fixture {
     async fn open(&mut self) -> Box<dyn EventSource> {
         let config = KafkaConfig::new(&self.address, format!("{}-group", self.topic))
             .set("session.timeout.ms", "8000")
+            .set("max.poll.interval.ms", "8000")
             .set("heartbeat.interval.ms", "300")
             .set("fetch.wait.max.ms", "50")
             .set("topic.metadata.refresh.interval.ms", "1000")

@@ -3,89 +3,20 @@
 //! `worker ROLE NUMBER DIRECTORY STORE SEED`, where the role is `owned`, `queue` or `relay`, and the store is `sqlite:PATH`
 //! or, with the feature `services`, `SCHEMA:postgres://…`.
 
-use std::{
-    io::Read,
-    path::Path,
-    process::ExitCode,
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
-    time::Duration,
-};
+use std::{io::Read, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
 use ordered_consumer::{
-    Event, FailureLog, Handler, HandlerError, Limits, OrderedConsumer, RetryPolicy, RunError,
-    SqliteFailureLog, Timeouts,
+    FailureLog, Limits, OrderedConsumer, RetryPolicy, RunError, SqliteFailureLog, Timeouts,
 };
 use ordered_consumer_tests::processes::{
     file_queue,
     file_source::FileSource,
     group_file::Files,
-    recording::{Line, Recording, Run, now_ms},
+    recorded::{Plan, Recorded},
+    recording::Recording,
 };
 use tokio::sync::watch;
-
-/// Records what it does, and fails as the seed says.
-#[derive(Clone)]
-struct Recorded {
-    recording: Arc<Recording>,
-    process: u32,
-    runs: Arc<AtomicU64>,
-    seed: u64,
-}
-
-/// Says how its run ended: not with success, unless it is told so.
-struct Begun {
-    recording: Arc<Recording>,
-    run: Run,
-    succeeded: bool,
-}
-
-impl Drop for Begun {
-    fn drop(&mut self) {
-        let run = Run { at_ms: now_ms(), ..self.run.clone() };
-        let line = if self.succeeded { Line::Succeeded(run) } else { Line::Failed(run) };
-        // A line that cannot be written is a run that has not ended, which the checker finds.
-        drop(self.recording.append(&line));
-    }
-}
-
-/// The next number of a sequence (SplitMix64).
-fn mixed(seed: u64) -> u64 {
-    let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
-    mixed = (mixed ^ (mixed >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-    mixed = (mixed ^ (mixed >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-    mixed ^ (mixed >> 31)
-}
-
-impl Handler for Recorded {
-    async fn handle(&self, event: Event) -> Result<(), HandlerError> {
-        let index = u64::try_from(event.index().get())?;
-        let attempt = event.context().attempt;
-        let run = Run {
-            process: self.process,
-            run: self.runs.fetch_add(1, Ordering::Relaxed),
-            stream: event.stream().to_string(),
-            entity: String::from_utf8_lossy(event.entity()).into_owned(),
-            index,
-            attempt,
-            at_ms: now_ms(),
-        };
-        let drawn =
-            mixed(self.seed ^ mixed(index) ^ event.entity().iter().map(|byte| u64::from(*byte)).sum::<u64>());
-        self.recording.append(&Line::Began(run.clone()))?;
-        let mut begun = Begun { recording: Arc::clone(&self.recording), run, succeeded: false };
-        tokio::time::sleep(Duration::from_millis(drawn % 120)).await;
-        // One event in six fails once or twice.
-        if drawn.is_multiple_of(6) && attempt <= u32::from(drawn.is_multiple_of(12)) + 1 {
-            return Err("as the seed says".into());
-        }
-        begun.succeeded = true;
-        Ok(())
-    }
-}
 
 async fn open(store: &str) -> anyhow::Result<Arc<dyn FailureLog>> {
     match store.split_once(':') {
@@ -158,8 +89,8 @@ async fn run() -> anyhow::Result<()> {
     let process: u32 = number.parse().context("a number")?;
     let files = Files::in_directory(Path::new(directory));
     let recording = Arc::new(Recording::open(&files.recording())?);
-    let handler =
-        Recorded { recording, process, runs: Arc::default(), seed: seed.parse().context("a seed")? };
+    let plan = Plan { seed: seed.parse().context("a seed")?, ..Plan::default() };
+    let handler = Recorded::new(recording, process, plan);
     let mut tries = 0;
     let log = loop {
         match open(store).await {
