@@ -34,7 +34,7 @@ pub async fn events_of_an_entity_come_in_order_and_none_is_left_out(mut fixture:
     let mut received = reader.read_all(&published).await;
     reader.settle_through(&received);
     let more = publish(&mut *fixture, 6).await;
-    received.extend(reader.read_all(&more).await);
+    received.extend(reader.read_and_settle_all(&more).await);
     published.extend(more);
     for entity in ["a", "b"] {
         let of_entity = |event: &&Received| event.delivery.event.entity().as_ref() == entity.as_bytes();
@@ -54,9 +54,8 @@ pub async fn a_dropped_next_has_taken_nothing(mut fixture: Box<dyn SourceFixture
         for _ in 0..4 {
             reader.ask_and_drop(polls).await;
         }
-        let received = reader.read_all(&published).await;
+        let received = reader.read_and_settle_all(&published).await;
         assert_eq!(received.len(), published.len(), "polled {polls} times");
-        reader.settle_through(&received);
     }
 }
 

@@ -124,13 +124,27 @@ impl Reader {
 
     /// Waits until events of all these places have come, in whichever order and with whatever else.
     pub async fn read_all(&mut self, places: &[(StreamName, Index)]) -> Vec<Received> {
+        self.read_until(places, false).await
+    }
+
+    /// As [`read_all`](Self::read_all), and settles what comes as it comes: a broker of a shared stream may give an entity's
+    /// next event only then, if it was published after the last receive.
+    pub async fn read_and_settle_all(&mut self, places: &[(StreamName, Index)]) -> Vec<Received> {
+        self.read_until(places, true).await
+    }
+
+    async fn read_until(&mut self, places: &[(StreamName, Index)], settles: bool) -> Vec<Received> {
         let mut received = Vec::new();
         let mut missing: BTreeSet<&(StreamName, Index)> = places.iter().collect();
         while !missing.is_empty() {
             if self.events.is_empty() && !self.step(self.patience).await {
                 panic!("these did not come: {missing:?}");
             }
-            for event in self.events.drain(..) {
+            let came: Vec<Received> = self.events.drain(..).collect();
+            if settles {
+                self.settle_through(&came);
+            }
+            for event in came {
                 missing.remove(&(event.assignment.stream.clone(), event.index()));
                 received.push(event);
             }
