@@ -2,11 +2,12 @@
 
 mod audit;
 mod claimed;
+mod copies;
 mod mirror;
 mod outbox;
 mod postponed;
 
-use std::{collections::VecDeque, sync::Arc, time::Duration};
+use std::{sync::Arc, time::Duration};
 
 use futures::{StreamExt, future::BoxFuture, stream::FuturesUnordered};
 use tokio::{
@@ -14,7 +15,7 @@ use tokio::{
     time::{Instant, sleep_until},
 };
 
-use self::{mirror::Mirroring, postponed::Postponed};
+use self::{copies::Copies, mirror::Mirroring, postponed::Postponed};
 use crate::{DueGates, GateKey, Handler, ParkCause, ReturnedCopy, TakenGate, engine::core::Core};
 
 /// What the conductor tells the relay.
@@ -47,7 +48,7 @@ pub(crate) enum Ended {
     /// The broker refuses the head for good, so it goes back in-process.
     Refused(TakenGate),
     /// A copy is done with.
-    Copy(u64),
+    Copy(GateKey, u64),
     /// A parked event was mirrored, or it was tried.
     Mirrored,
 }
@@ -63,7 +64,7 @@ pub(crate) struct Relay<H> {
     looking: bool,
     /// When old lines of the audit are dropped next; none while they are.
     sweep_at: Option<Instant>,
-    copies: VecDeque<ReturnedCopy>,
+    copies: Copies,
     postponed: Postponed,
     mirroring: Mirroring,
     stopping: watch::Sender<Stopping>,
@@ -84,7 +85,7 @@ impl<H: Handler> Relay<H> {
             busy: 0,
             looking: false,
             sweep_at: Some(Instant::now() + audit::SWEEP_FIRST),
-            copies: VecDeque::new(),
+            copies: Copies::default(),
             postponed: Postponed::default(),
             mirroring: Mirroring::default(),
             stopping: watch::Sender::new(Stopping::No),
@@ -106,7 +107,7 @@ impl<H: Handler> Relay<H> {
             let look_at = self.postponed.look_at();
             tokio::select! {
                 told = self.inbox.recv(), if !stopping => match told {
-                    Some(ToRelay::Copies(copies)) => self.copies(copies),
+                    Some(ToRelay::Copies(copies)) => self.copies.add(copies),
                     Some(ToRelay::Stop) | None => self.stop(),
                 },
                 Some(ended) = self.work.next(), if !self.work.is_empty() => self.ended(ended),
@@ -196,8 +197,9 @@ impl<H: Handler> Relay<H> {
                 self.busy -= 1;
                 self.run_here(taken);
             }
-            Ended::Copy(receipt) => {
+            Ended::Copy(key, receipt) => {
                 self.busy -= 1;
+                self.copies.ended(&key);
                 // A conductor that is gone has nobody to tell.
                 drop(self.settled_copies.send(vec![receipt]));
             }
@@ -231,21 +233,16 @@ impl<H: Handler> Relay<H> {
         }));
     }
 
-    fn copies(&mut self, copies: Vec<ReturnedCopy>) {
-        self.copies.extend(copies);
-    }
-
     fn start_copies(&mut self) {
         while self.room() > 0
-            && let Some(copy) = self.copies.pop_front()
+            && let Some(copy) = self.copies.take()
         {
             self.busy += 1;
             let (core, stopping) = (Arc::clone(&self.core), self.stopping.subscribe());
-            let ReturnedCopy { stream, entity, index, attempts, receipt } = copy;
             self.work.push(Box::pin(async move {
-                let key = GateKey { stream, entity };
-                claimed::run_copy(&core, key, (index, attempts), stopping).await;
-                Ended::Copy(receipt)
+                let key = copies::key_of(&copy);
+                claimed::run_copy(&core, key.clone(), (copy.index, copy.attempts), stopping).await;
+                Ended::Copy(key, copy.receipt)
             }));
         }
     }
