@@ -1,0 +1,247 @@
+//! What is received and not deleted. Pure: it says what is to be told to SQS, and is told what came of it.
+
+use std::{
+    collections::{HashMap, VecDeque},
+    time::Duration,
+};
+
+use ordered_consumer::Lease;
+use tokio::time::Instant;
+
+use crate::flight::{Flight, Item, Next, State};
+
+/// A message to be deleted.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Delete {
+    pub(crate) flight: u64,
+    pub(crate) handle: String,
+}
+
+/// Messages of one group to be made visible again, in this order, by one request.
+#[derive(Debug, PartialEq, Eq)]
+pub(crate) struct Release {
+    pub(crate) queue: usize,
+    pub(crate) handles: Vec<String>,
+}
+
+/// A message to be kept invisible.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Extend {
+    pub(crate) queue: usize,
+    pub(crate) flight: u64,
+    pub(crate) receipt: u64,
+    pub(crate) handle: String,
+    pub(crate) lasts: Duration,
+}
+
+/// All flights of a source.
+#[derive(Debug, Default)]
+pub(crate) struct Flights {
+    ids: u64,
+    flights: HashMap<u64, Flight>,
+    of_receipt: HashMap<u64, u64>,
+    /// Flights whose first message is to be deleted, by queue, with since when the oldest waits.
+    ready: HashMap<usize, VecDeque<(u64, Instant)>>,
+    releases: VecDeque<Release>,
+    /// Releases that are under way.
+    releasing: usize,
+}
+
+impl Flights {
+    /// Takes a group's messages of one receive; gives the receipts of each, in order.
+    pub(crate) fn add(
+        &mut self,
+        queue: usize,
+        (lease, asked): (Lease, Instant),
+        messages: Vec<(String, State)>,
+    ) -> (u64, Vec<u64>) {
+        self.ids += 1;
+        let id = self.ids;
+        let (mut items, mut receipts) = (VecDeque::new(), Vec::new());
+        for (handle, state) in messages {
+            self.ids += 1;
+            let receipt = self.ids;
+            receipts.push(receipt);
+            self.of_receipt.insert(receipt, id);
+            items.push_back(Item { receipt, handle, state });
+        }
+        let flight = Flight {
+            queue,
+            lease,
+            asked,
+            extended: asked,
+            items,
+            handed_over: false,
+            busy: false,
+            stopped: false,
+            lost: false,
+        };
+        self.flights.insert(id, flight);
+        // One without an event is over at once.
+        self.advance(id);
+        (id, receipts)
+    }
+
+    /// The engine is given this message, and its flight is extended from here on.
+    pub(crate) fn handed_over(&mut self, receipt: u64) {
+        let id = self.of_receipt.get(&receipt);
+        if let Some(flight) = id.and_then(|id| self.flights.get_mut(id)) {
+            flight.handed_over = true;
+        }
+    }
+
+    /// What became of a message; said of one that is gone, or decided already, it counts for nothing.
+    pub(crate) fn mark(&mut self, receipt: u64, state: State) {
+        let Some(id) = self.of_receipt.get(&receipt).copied() else { return };
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        let pending = |item: &&mut Item| item.receipt == receipt && item.state == State::Pending;
+        if let Some(item) = flight.items.iter_mut().find(pending) {
+            item.state = state;
+            self.advance(id);
+        }
+    }
+
+    fn advance(&mut self, id: u64) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        match flight.next() {
+            Next::Wait => {}
+            Next::Delete => {
+                flight.busy = true;
+                self.ready.entry(flight.queue).or_default().push_back((id, Instant::now()));
+            }
+            Next::Over(handles) => {
+                flight.lease.end();
+                let queue = flight.queue;
+                for item in &flight.items {
+                    self.of_receipt.remove(&item.receipt);
+                }
+                self.flights.remove(&id);
+                if !handles.is_empty() {
+                    self.releases.push_back(Release { queue, handles });
+                }
+            }
+        }
+    }
+
+    /// How many messages of a queue could be deleted now, and since when the first of them waits.
+    pub(crate) fn ready(&self, queue: usize) -> (usize, Option<Instant>) {
+        let ready = self.ready.get(&queue);
+        (ready.map_or(0, VecDeque::len), ready.and_then(|ready| ready.front()).map(|(_, since)| *since))
+    }
+
+    /// Messages to be deleted by one request: of each group one, because the next may go only once this one is gone.
+    pub(crate) fn take_deletes(&mut self, queue: usize, max: usize) -> Vec<Delete> {
+        let ready = self.ready.entry(queue).or_default();
+        let taken = ready.drain(..max.min(ready.len())).collect::<Vec<_>>();
+        let first = |(id, _)| {
+            let item = self.flights.get(&id)?.items.front()?;
+            Some(Delete { flight: id, handle: item.handle.clone() })
+        };
+        taken.into_iter().filter_map(first).collect()
+    }
+
+    /// SQS has deleted the first message of the flight.
+    pub(crate) fn deleted(&mut self, id: u64) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.busy = false;
+        if let Some(item) = flight.items.pop_front() {
+            self.of_receipt.remove(&item.receipt);
+        }
+        self.advance(id);
+    }
+
+    /// SQS has not deleted it: the rest of the group's receive is abandoned. With `lost` receipts there is nothing to
+    /// give back.
+    pub(crate) fn refused(&mut self, id: u64, lost: bool) {
+        let Some(flight) = self.flights.get_mut(&id) else { return };
+        flight.busy = false;
+        flight.lost |= lost;
+        flight.stop();
+        self.advance(id);
+    }
+
+    /// The next group to be given back.
+    pub(crate) fn take_release(&mut self) -> Option<Release> {
+        let release = self.releases.pop_front();
+        self.releasing += usize::from(release.is_some());
+        release
+    }
+
+    /// A release has been told to SQS, or cannot be.
+    pub(crate) fn released(&mut self) {
+        self.releasing = self.releasing.saturating_sub(1);
+    }
+
+    /// What is to be kept invisible: messages of flights that the engine has, and that were not extended for so long.
+    pub(crate) fn to_extend(&self, unless_within: Duration, visibility: &[Duration]) -> Vec<Extend> {
+        let due = |flight: &&u64| {
+            let flight = self.flights.get(flight);
+            flight.is_some_and(|flight| flight.is_kept() && flight.extended.elapsed() >= unless_within)
+        };
+        let mut ids: Vec<&u64> = self.flights.keys().filter(due).collect();
+        ids.sort_unstable();
+        ids.into_iter().flat_map(|id| self.extends_of(*id, visibility)).collect()
+    }
+
+    /// What keeps one flight invisible; nothing, once SQS would not let it.
+    pub(crate) fn extends_of(&self, id: u64, visibility: &[Duration]) -> Vec<Extend> {
+        let Some(flight) = self.flights.get(&id) else { return Vec::new() };
+        let queue = flight.queue;
+        let lasts = visibility.get(queue).and_then(|visibility| flight.may_last(*visibility));
+        let Some(lasts) = lasts else { return Vec::new() };
+        let extend = |item: &Item| Extend {
+            queue,
+            flight: id,
+            receipt: item.receipt,
+            handle: item.handle.clone(),
+            lasts,
+        };
+        flight.items.iter().map(extend).collect()
+    }
+
+    /// Every message of the flight was kept invisible by requests of which the first was sent then.
+    pub(crate) fn extended(&mut self, id: u64, sent: Instant, lasts: Duration) {
+        let Some(flight) = self.flights.get_mut(&id).filter(|flight| !flight.stopped) else { return };
+        flight.extended = sent;
+        flight.lease.extend(lasts.saturating_sub(sent.elapsed()));
+    }
+
+    /// The receipt was not valid when it should have been extended: says whether the flight is lost by that. One that
+    /// was, or may have been, deleted meanwhile is none.
+    pub(crate) fn receipt_lost(&mut self, id: u64, receipt: u64) -> bool {
+        let Some(flight) = self.flights.get_mut(&id) else { return false };
+        let place = flight.items.iter().position(|item| item.receipt == receipt);
+        if place.is_none() || flight.busy && place == Some(0) {
+            return false;
+        }
+        flight.lost = true;
+        flight.stop();
+        self.advance(id);
+        true
+    }
+
+    /// Everything that is not done with is given back.
+    pub(crate) fn abandon_all(&mut self) {
+        let ids: Vec<u64> = self.flights.keys().copied().collect();
+        for id in ids {
+            let Some(flight) = self.flights.get_mut(&id) else { continue };
+            for item in flight.items.iter_mut().filter(|item| item.state == State::Pending) {
+                item.state = State::Abandoned;
+            }
+            self.advance(id);
+        }
+    }
+
+    /// How many messages are received and not deleted.
+    pub(crate) fn messages(&self) -> usize {
+        self.of_receipt.len()
+    }
+
+    /// Whether nothing is left to be told to SQS, or to be heard from the engine.
+    pub(crate) fn is_empty(&self) -> bool {
+        self.flights.is_empty() && self.releases.is_empty() && self.releasing == 0
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,167 @@
+//! What a source's tasks share.
+
+use std::{
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicBool, AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use aws_sdk_sqs::Client;
+use ordered_consumer::{Assignment, StreamName};
+use tokio::{
+    sync::{Notify, watch},
+    time::Instant,
+};
+
+use crate::{SqsMapping, flight::State, flights::Flights, queue::Queue};
+
+/// The queue that events come from.
+pub(crate) const MAIN: usize = 0;
+
+/// See the module.
+pub(crate) struct Shared {
+    pub(crate) client: Client,
+    /// The main queue, and the retry queue if there is one.
+    pub(crate) queues: Vec<Queue>,
+    pub(crate) visibility: Vec<Duration>,
+    pub(crate) margin: Duration,
+    pub(crate) wait: Duration,
+    pub(crate) delete_linger: Duration,
+    pub(crate) stream: StreamName,
+    pub(crate) mapping: SqsMapping,
+    pub(crate) assignment: Assignment,
+    flights: Mutex<Flights>,
+    /// Something can be deleted or given back, or the source closes.
+    pub(crate) told: Notify,
+    /// When the source was asked last: one that is not asked receives and extends nothing.
+    pub(crate) asked: watch::Sender<Option<Instant>>,
+    /// Nothing more is received from the queue with this number.
+    pub(crate) paused: watch::Sender<[bool; 2]>,
+    pub(crate) closing: AtomicBool,
+    /// Receives that SQS has not answered yet.
+    receiving: AtomicUsize,
+    /// When it was last said that SQS is not available.
+    complained: Mutex<Option<Instant>>,
+}
+
+/// So often the source notes at most that it was asked.
+const ASKED_AFRESH: Duration = Duration::from_millis(20);
+/// So long after it was asked a source goes on receiving: whoever asks, asks again soon.
+pub(crate) const RECEIVES_FOR: Duration = Duration::from_millis(500);
+/// So often it is said at most that SQS is not available.
+const COMPLAIN_EVERY: Duration = Duration::from_secs(10);
+
+impl Shared {
+    pub(crate) fn new(
+        client: Client,
+        queues: Vec<Queue>,
+        (stream, mapping): (StreamName, SqsMapping),
+        visibility: Vec<Duration>,
+    ) -> Self {
+        Self {
+            client,
+            queues,
+            visibility,
+            margin: Duration::from_secs(2),
+            wait: Duration::from_secs(5),
+            delete_linger: Duration::from_millis(5),
+            assignment: Assignment { stream: stream.clone(), epoch: 1 },
+            stream,
+            mapping,
+            flights: Mutex::default(),
+            told: Notify::new(),
+            asked: watch::Sender::new(None),
+            paused: watch::Sender::new([false; 2]),
+            closing: AtomicBool::new(false),
+            receiving: AtomicUsize::new(0),
+            complained: Mutex::new(None),
+        }
+    }
+
+    /// Changes the flights, and has what follows told to SQS.
+    pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Flights) -> T) -> T {
+        let changed = change(&mut self.flights());
+        self.told.notify_one();
+        changed
+    }
+
+    pub(crate) fn flights(&self) -> MutexGuard<'_, Flights> {
+        self.flights.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    pub(crate) fn mark_all(&self, receipts: impl IntoIterator<Item = u64>, state: State) {
+        self.was_asked();
+        self.change(|flights| receipts.into_iter().for_each(|receipt| flights.mark(receipt, state)));
+    }
+
+    pub(crate) fn was_asked(&self) {
+        self.asked.send_if_modified(|asked| {
+            let now = Instant::now();
+            // Said often, and looked at seldom.
+            let told = asked.is_none_or(|asked| now.duration_since(asked) >= ASKED_AFRESH);
+            if told {
+                *asked = Some(now);
+            }
+            told
+        });
+    }
+
+    /// Whether the source was asked within this time.
+    pub(crate) fn was_asked_within(&self, time: Duration) -> bool {
+        is_within(*self.asked.borrow(), time)
+    }
+
+    pub(crate) fn url(&self, queue: usize) -> &str {
+        self.queues.get(queue).map_or("", |queue| &queue.url)
+    }
+
+    pub(crate) fn visibility_of(&self, queue: usize) -> Duration {
+        self.visibility.get(queue).copied().unwrap_or_default()
+    }
+
+    /// Between two heartbeats.
+    pub(crate) fn beat(&self) -> Duration {
+        self.visibility.iter().min().copied().unwrap_or(Duration::from_secs(30)) / 3
+    }
+
+    /// Counts a receive until what it brings is known here.
+    pub(crate) fn receiving(&self) -> Receiving<'_> {
+        self.receiving.fetch_add(1, Ordering::SeqCst);
+        Receiving(self)
+    }
+
+    /// Whether SQS may still hand something over that is not known here.
+    pub(crate) fn is_receiving(&self) -> bool {
+        self.receiving.load(Ordering::SeqCst) > 0
+    }
+
+    pub(crate) fn is_closing(&self) -> bool {
+        self.closing.load(Ordering::SeqCst)
+    }
+
+    /// Whether it is time to say that SQS is not available; several tasks notice at once.
+    pub(crate) fn may_complain(&self) -> bool {
+        let mut complained = self.complained.lock().unwrap_or_else(PoisonError::into_inner);
+        let due = complained.is_none_or(|at| at.elapsed() >= COMPLAIN_EVERY);
+        if due {
+            *complained = Some(Instant::now());
+        }
+        due
+    }
+}
+
+/// Whether it was not longer ago.
+pub(crate) fn is_within(at: Option<Instant>, time: Duration) -> bool {
+    at.is_some_and(|at| at.elapsed() < time)
+}
+
+/// See [`Shared::receiving`].
+pub(crate) struct Receiving<'s>(&'s Shared);
+
+impl Drop for Receiving<'_> {
+    fn drop(&mut self) {
+        self.0.receiving.fetch_sub(1, Ordering::SeqCst);
+    }
+}
