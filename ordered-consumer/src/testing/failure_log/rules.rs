@@ -242,6 +242,7 @@ mod tests {
             include_str!("layouts.rs"),
             include_str!("limits.rs"),
             include_str!("lists.rs"),
+            include_str!("mirror.rs"),
             include_str!("operators.rs"),
             include_str!("queries.rs"),
             include_str!("relays.rs"),
