@@ -42,6 +42,7 @@ mod completed_offsets;
 mod config;
 mod config_error;
 mod config_rules;
+mod copier;
 mod decode;
 mod entity_spread;
 mod error_chain;

@@ -35,6 +35,7 @@ use {commit::InFlight, committer::Committer, partition::Partition, rebalance::Re
 
 use crate::{
     KafkaConfig, RecordMapping,
+    copier::Copier,
     source_context::{FromClient, Place, SourceContext},
     source_link::{Command, Link, Said},
     source_options::SourceOptions,
@@ -53,6 +54,7 @@ pub(crate) struct PollThread {
     client: Arc<Client>,
     options: SourceOptions,
     records: RecordMapping,
+    copier: Copier,
     commands: mpsc::Receiver<Command>,
     /// For look-ups, which answer as if the engine had said it.
     tell: mpsc::Sender<Command>,
@@ -116,6 +118,7 @@ impl PollThread {
             client,
             options,
             records,
+            copier: Copier::with_chunks(),
             commands,
             tell,
             say,

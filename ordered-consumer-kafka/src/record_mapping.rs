@@ -10,7 +10,7 @@ use bytes::Bytes;
 use ordered_consumer::{BoxError, ENTITY_BYTES_MAX, Event, Headers, Index, NameError, StreamName};
 use rdkafka::message::Message;
 
-use crate::{Record, RecordError, cloud_events, entity_spread::EntitySpread, headers};
+use crate::{Record, RecordError, cloud_events, copier::Copier, entity_spread::EntitySpread, headers};
 
 /// What the entities of unordered records begin with; the record's offset follows, in decimal digits.
 ///
@@ -162,10 +162,20 @@ impl RecordMapping {
     /// # Errors
     /// [`RecordError`]: the record is no event.
     pub fn event_of<M: Message>(&self, stream: &StreamName, message: &M) -> Result<Event, RecordError> {
+        self.event_by(&mut Copier::default(), stream, message)
+    }
+
+    /// The same, with what copies its parts.
+    pub(crate) fn event_by<M: Message>(
+        &self,
+        copier: &mut Copier,
+        stream: &StreamName,
+        message: &M,
+    ) -> Result<Event, RecordError> {
         let record = Record::new(message)?;
         let place = RecordError::Place { offset: record.offset(), partition: record.partition() };
         let index = u64::try_from(record.offset()).map_err(|_| place)?;
-        let entity = self.entity_of(&record)?;
+        let entity = self.entity_of(copier, &record)?;
         let key = match &self.entity {
             EntityKey::RecordKey => None,
             EntityKey::CloudEventsPartitionKey | EntityKey::Function(_) => {
@@ -175,7 +185,7 @@ impl RecordMapping {
         let headers = event_headers(&record, key);
         let mut event = Event::builder(stream.clone(), Index::from(index), entity).headers(headers);
         if let Some(payload) = record.payload() {
-            event = event.payload(Bytes::copy_from_slice(payload));
+            event = event.payload(copier.copy(payload));
         }
         if let Some(time) = record.time() {
             event = event.time(time);
@@ -189,7 +199,7 @@ impl RecordMapping {
         Ok(event.build())
     }
 
-    fn entity_of(&self, record: &Record<'_>) -> Result<Bytes, RecordError> {
+    fn entity_of(&self, copier: &mut Copier, record: &Record<'_>) -> Result<Bytes, RecordError> {
         let (from, found) = match &self.entity {
             EntityKey::RecordKey => ("record's key", record.key().ok_or(RecordError::Keyless)),
             EntityKey::CloudEventsPartitionKey => {
@@ -209,7 +219,7 @@ impl RecordMapping {
             (Err(error), Keyless::Refused) => Err(error),
             (Ok(entity), _) => {
                 check_entity(from, entity)?;
-                let entity = Bytes::copy_from_slice(entity);
+                let entity = copier.copy(entity);
                 match self.entity {
                     EntityKey::RecordKey => Ok(entity),
                     EntityKey::CloudEventsPartitionKey | EntityKey::Function(_) => {

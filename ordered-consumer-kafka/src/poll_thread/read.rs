@@ -93,10 +93,11 @@ impl PollThread {
                 break End::Doubted(offset);
             }
             partition.is_fresh = false;
-            let event = match self.records.event_of(&partition.tag.assignment.stream, &record) {
-                Ok(event) => event,
-                Err(error) => break End::Unreadable(offset, error_text(&error)),
-            };
+            let event =
+                match self.records.event_by(&mut self.copier, &partition.tag.assignment.stream, &record) {
+                    Ok(event) => event,
+                    Err(error) => break End::Unreadable(offset, error_text(&error)),
+                };
             (partition.at_end, partition.end) = (false, None);
             partition.next = offset.saturating_add(1);
             if partition.tracker.arrives(offset) == Arrival::Deliver {
