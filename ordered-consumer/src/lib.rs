@@ -33,6 +33,7 @@ mod batch;
 mod clock;
 mod consumer;
 mod display_safe;
+mod due_gates;
 mod engine;
 mod error_chain;
 mod event;
@@ -84,13 +85,14 @@ mod timestamp;
 pub use clock::Clock;
 pub use consumer::OrderedConsumer;
 pub use display_safe::{DisplaySafe, display_safe};
+pub use due_gates::{DueGates, TakenGate, TakenParked};
 pub use error_chain::find_cause;
 pub use event::{Context, Event};
 pub use event_builder::EventBuilder;
 pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{
-    Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, DueGates, FailureLog, GateKey, GatedEntity, Request,
-    StreamDecision, TakenGate, TakenParked, Totals,
+    Answer, Answers, AuditLine, BATCH_REQUESTS_MAX, FailureLog, GateKey, GatedEntity, Request,
+    StreamDecision, Totals,
 };
 pub use failure_log_error::FailureLogError;
 pub use gate::ParkCause;

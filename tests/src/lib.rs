@@ -1,6 +1,7 @@
 //! Shared by the tests and the benchmark program.
 
 pub mod both_logs;
+pub mod counting_source;
 pub mod delaying_proxy;
 #[cfg(feature = "services")]
 pub mod kafka;
@@ -10,6 +11,7 @@ pub mod keeper;
 pub mod latch;
 pub mod operating;
 pub mod order;
+pub mod partitions;
 #[cfg(feature = "services")]
 pub mod postgres;
 #[cfg(feature = "services")]

@@ -1,15 +1,14 @@
 //! Partitions are added while entities are gated: the new ones wait for the old ones.
-#![expect(clippy::unwrap_used, reason = "a broker in memory that cannot be asked ends its test")]
 
 use std::time::Duration;
 
 use ordered_consumer::{
     ConsumerName, FailureLog, Index, OrderedConsumer, StreamDecision, StreamName, StreamsAdded, Timeouts,
-    gate::LayoutStep,
-    in_memory_broker::{InMemoryBroker, NewEvent},
+    gate::LayoutStep, in_memory_broker::NewEvent,
 };
 use ordered_consumer_tests::{
     Act, Latch, Running, Scripted, World, eventually,
+    partitions::{moving, partition_of},
     world::{NAME, TOPIC},
 };
 
@@ -24,21 +23,6 @@ fn consumer(world: &World, handler: &Scripted) -> OrderedConsumer<Scripted> {
 
 fn start(world: &World, handler: &Scripted) -> Running<Scripted> {
     Running::start(consumer(world, handler), world.source())
-}
-
-/// Which partition of so many an entity belongs to.
-fn partition_of(entity: &str, partitions: u32) -> u32 {
-    let broker = InMemoryBroker::new();
-    broker.create_topic(TOPIC, partitions).unwrap();
-    let (stream, _) = broker.publish(TOPIC, entity.to_owned(), "").unwrap();
-    stream.as_str().rsplit_once('/').unwrap().1.parse().unwrap()
-}
-
-/// An entity that moves when there are so many partitions instead of so many, from and to these.
-fn moving(before: u32, after: u32, (from, to): (u32, u32)) -> String {
-    let names = ('a'..='z').flat_map(|one| ('a'..='z').map(move |other| format!("{one}{other}")));
-    let mut names = names.chain(('a'..='z').map(String::from));
-    names.find(|name| partition_of(name, before) == from && partition_of(name, after) == to).unwrap()
 }
 
 fn texts(entity: &str, numbers: std::ops::RangeInclusive<u32>) -> Vec<String> {

@@ -16,7 +16,9 @@ use ordered_consumer::{
     in_memory_broker::{GroupOptions, NewEvent},
 };
 use ordered_consumer_tests::{
-    Act, Latch, Running, Scripted, World, eventually, on_both_logs,
+    Act, Latch, Running, Scripted, World,
+    counting_source::CountingSource,
+    eventually, on_both_logs,
     world::{NAME, TOPIC, at_once, consumer, gates, operator},
 };
 
@@ -203,77 +205,12 @@ async fn taken_from_the_source(limits: Limits, batch_max: usize, payload: &str) 
     }
     let source = world.source();
     let taken = Arc::new(AtomicUsize::new(0));
-    let counting = Counting { source, taken: Arc::clone(&taken), copies: Arc::default() };
+    let counting = CountingSource { source, taken: Arc::clone(&taken), copies: Arc::default() };
     let handler = Scripted::new(|_, _| Act::Never);
     let running = Running::start(world.consumer(&handler).with_limits(limits), counting);
     tokio::time::sleep(Duration::from_secs(30)).await;
     running.crash().await;
     (taken.load(Ordering::SeqCst), world)
-}
-
-/// A source that counts the events which it hands over.
-struct Counting<S> {
-    source: S,
-    taken: Arc<AtomicUsize>,
-    copies: Arc<AtomicUsize>,
-}
-
-#[async_trait::async_trait]
-impl<S: ordered_consumer::EventSource> ordered_consumer::EventSource for Counting<S> {
-    fn describe(&self) -> String {
-        self.source.describe()
-    }
-    fn sharing(&self) -> ordered_consumer::Sharing {
-        self.source.sharing()
-    }
-    async fn next(&mut self) -> Result<ordered_consumer::SourceMessage, ordered_consumer::SourceError> {
-        let message = self.source.next().await?;
-        if let ordered_consumer::SourceMessage::Events { deliveries, .. } = &message {
-            self.taken.fetch_add(deliveries.len(), Ordering::SeqCst);
-        }
-        if let ordered_consumer::SourceMessage::Copies(copies) = &message {
-            self.copies.fetch_add(copies.len(), Ordering::SeqCst);
-        }
-        Ok(message)
-    }
-    fn confirm(&mut self, assignment: &ordered_consumer::Assignment) -> ordered_consumer::Confirming {
-        self.source.confirm(assignment)
-    }
-    fn last_indexes(
-        &mut self,
-        assignment: &ordered_consumer::Assignment,
-        streams: u32,
-    ) -> ordered_consumer::LastIndexes {
-        self.source.last_indexes(assignment, streams)
-    }
-
-    fn pause(&mut self, assignment: &ordered_consumer::Assignment) {
-        self.source.pause(assignment);
-    }
-    fn resume(&mut self, assignment: &ordered_consumer::Assignment) {
-        self.source.resume(assignment);
-    }
-    fn settle(&mut self, settlement: ordered_consumer::Settlement) {
-        self.source.settle(settlement);
-    }
-    fn abandon(&mut self, assignment: &ordered_consumer::Assignment, receipts: &[u64]) {
-        self.source.abandon(assignment, receipts);
-    }
-    fn pause_copies(&mut self) {
-        self.source.pause_copies();
-    }
-    fn resume_copies(&mut self) {
-        self.source.resume_copies();
-    }
-    fn settle_copies(&mut self, receipts: &[u64]) {
-        self.source.settle_copies(receipts);
-    }
-    fn release(&mut self, assignment: &ordered_consumer::Assignment) {
-        self.source.release(assignment);
-    }
-    async fn close(&mut self) -> Result<(), ordered_consumer::SourceError> {
-        self.source.close().await
-    }
 }
 
 // What is asked for before the limit is reached may still come: one batch.
@@ -301,7 +238,7 @@ async fn no_more_than_ten_thousand_copies_wait_and_the_others_come_when_there_is
     let source = world.source().with_retry();
     let copies = Arc::new(AtomicUsize::new(0));
     let publisher = source.retry_publisher();
-    let counting = Counting { source, taken: Arc::default(), copies: Arc::clone(&copies) };
+    let counting = CountingSource { source, taken: Arc::default(), copies: Arc::clone(&copies) };
     let limits = Limits { retries_running_max: 1, ..Limits::default() };
     let running = Running::start(world.consumer(&handler).with_limits(limits), counting);
     eventually("the only retry that may run waits", || handler.runs.times("a1") == 2).await;

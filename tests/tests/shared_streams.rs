@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use ordered_consumer::{
-    Event, EventSource, Index, Outcome,
+    Event, EventSource, Index, Limits, Outcome,
     in_memory_broker::QueueOptions,
     testing::{FaultyFailureLog, LogFault},
 };
@@ -74,4 +74,29 @@ async fn after_a_duplicate_answer_the_later_events_of_the_same_receive_ask_again
     running.stop().await;
     assert_eq!((stats.duplicates, stats.held), (100, 50), "{stats:?}");
     assert_eq!(handler.runs.succeeded(), texts);
+}
+
+// One that cannot take an event stops, and goes on living: it must not keep what it was given to itself.
+#[tokio::test(start_paused = true)]
+async fn what_a_consumer_that_stops_was_given_comes_to_another_at_once() {
+    let world = World::with(&[]);
+    let heartbeat = Some(Duration::from_secs(5));
+    world.broker.create_queue("jobs", QueueOptions { heartbeat, ..QueueOptions::default() }).unwrap();
+    for text in ["a-large-one", "a2", "b1", "c1"] {
+        world.broker.publish("jobs", text[..1].to_owned(), text).unwrap();
+    }
+    let handler = Scripted::calm();
+    let limits = Limits { payload_bytes_max: 5, ..Limits::default() };
+    let stops = world.consumer(&handler).with_limits(limits);
+    let stops = Running::start(stops, world.broker.subscribe_queue("jobs").unwrap());
+    eventually("it stops", || !stops.stopped_streams().is_empty()).await;
+    let begun = tokio::time::Instant::now();
+    let other = Running::start(world.consumer(&handler), world.broker.subscribe_queue("jobs").unwrap());
+    eventually("the other one handles them", || world.broker.kept("jobs") == 0).await;
+    assert!(begun.elapsed() < QueueOptions::default().visibility_timeout, "{:?}", begun.elapsed());
+    other.stop().await;
+    stops.stop().await;
+    let mut succeeded = handler.runs.succeeded();
+    succeeded.sort_unstable();
+    assert_eq!(succeeded, ["a-large-one", "a2", "b1", "c1"]);
 }

@@ -23,21 +23,27 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             return;
         };
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
-        let mut taken = Vec::with_capacity(deliveries.len());
+        let (mut taken, mut refused) = (Vec::with_capacity(deliveries.len()), Vec::new());
         for delivery in deliveries {
             if matches!(intake.phase, Phase::Stopped | Phase::Leaving | Phase::Waiting)
                 || intake.bad.is_some()
             {
-                break;
+                refused.push(delivery.receipt);
+                continue;
             }
             let bytes = delivery.event.size();
             if let Err(error) = check_event(&delivery.event, self.core.limits.payload_bytes_max) {
                 // What came before it goes on; it and what follows are not taken, and are delivered again after a
                 // restart.
                 intake.bad = Some((delivery.event.index(), error.to_string()));
-                break;
+                refused.push(delivery.receipt);
+                continue;
             }
             taken.push(Waiting { delivery, gated: false, bytes });
+        }
+        if !refused.is_empty() {
+            // A shared stream's source would keep them from everybody else until then.
+            self.source.abandon(assignment, &refused);
         }
         intake.known.tally.consumed.add(taken.len() as u64);
         intake.buffered += taken.len();
