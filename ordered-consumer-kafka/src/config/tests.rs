@@ -114,8 +114,11 @@ fn no_secret_is_ever_shown() {
 #[test]
 fn an_error_of_librdkafka_does_not_quote_a_secret() {
     for key in ["sasl.oauthbearer.method", "ssl.key.pem"] {
-        let error = config().set(key, "hush").consumer_config().unwrap_err();
-        assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}");
+        match config().set(key, "hush").consumer_config() {
+            Err(error) => assert!(!format!("{error} {error:?}").contains("hush"), "{error:?}"),
+            // Where TLS is built in, keys are read when a client is made.
+            Ok(_) => assert!(key == "ssl.key.pem" && has_tls().unwrap(), "{key} is accepted"),
+        }
     }
 }
 
