@@ -41,7 +41,7 @@ pub struct DueGates {
 }
 
 impl DueGates {
-    /// Takes down what [`Take`](Input::Take) did to one gate, `before` which it was this.
+    /// Takes down what [`Take`](crate::gate::Input::Take) did to one gate, `before` which it was this.
     pub fn note(&mut self, key: GateKey, before: &Gate, reply: &Reply, now: Timestamp) {
         let parks = matches!(reply, Reply::TakenParked(_) | Reply::NotTaken { parked: Some(_) });
         if before.parked.is_none() {
