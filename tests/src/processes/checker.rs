@@ -26,6 +26,9 @@ use serde_json::Value;
 
 type Entity = (String, String);
 
+/// What is said of an event that was handled again although nothing that happened explains it.
+pub const RAN_AGAIN: &str = "ran again without a reason";
+
 /// What was sent: the indexes of each entity of each stream.
 pub type Sent = BTreeMap<Entity, BTreeSet<u64>>;
 
@@ -191,7 +194,7 @@ fn begins(
         let last = successes.iter().max_by_key(|run| (!run.late, run.line));
         let explained = last.is_some_and(|run| troubles.explain(run.line, run.process, stream, index));
         if !decided_before_a_stop && !explained {
-            verdict.wrong.push(format!("{place} ran again without a reason, after {successes:?}"));
+            verdict.wrong.push(format!("{place} {RAN_AGAIN}, after {successes:?}"));
         }
     }
     begun.late = decided_before_a_stop;
