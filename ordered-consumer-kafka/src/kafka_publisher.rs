@@ -1,7 +1,5 @@
 //! The publisher: released events on their way to the retry topic.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use ordered_consumer::{EventPublisher, Published, ReleasedEvent};
 
@@ -31,10 +29,9 @@ use crate::{ConfigError, KafkaConfig, headers, topic_sender::TopicSender};
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct KafkaPublisher {
     sender: TopicSender,
-    group: String,
-    dlt_headers: bool,
 }
 
 impl KafkaPublisher {
@@ -43,23 +40,21 @@ impl KafkaPublisher {
     /// # Errors
     /// [`ConfigError`]: a property is refused, by this crate or by librdkafka.
     pub fn new(config: &KafkaConfig, topic: impl Into<String>) -> Result<Self, ConfigError> {
-        let sender = TopicSender::new(config, topic.into())?;
-        Ok(Self { sender, group: config.group().to_owned(), dlt_headers: false })
+        Ok(Self { sender: TopicSender::new(config, topic.into())? })
     }
 
     /// Copies also say where they came from in headers `kafka_dlt-original-*`, in the binary form that tools for Spring
     /// Kafka read.
     #[must_use]
-    pub fn with_dlt_headers(mut self) -> Self {
-        self.dlt_headers = true;
-        self
+    pub fn with_dlt_headers(self) -> Self {
+        Self { sender: self.sender.with_dlt_headers() }
     }
 }
 
 #[async_trait]
 impl EventPublisher for KafkaPublisher {
     fn describe(&self) -> String {
-        format!("Kafka topic {}", self.sender.topic())
+        self.sender.describe()
     }
 
     async fn publish(&self, events: &[ReleasedEvent]) -> Published {
@@ -67,23 +62,13 @@ impl EventPublisher for KafkaPublisher {
             return Published { count: 0, failed: None };
         }
         let topic_max = self.sender.topic_max().await;
-        let dlt_group = self.dlt_headers.then_some(self.group.as_str());
         for (count, released) in events.iter().enumerate() {
-            let head = headers::copy_head(&released.event, released.attempts, dlt_group);
+            let head = headers::copy_head(&released.event, released.attempts, self.sender.dlt_group());
             let sent = self.sender.send(head, released.event.payload(), topic_max).await;
             if let Err(error) = sent {
                 return Published { count, failed: Some(error) };
             }
         }
         Published { count: events.len(), failed: None }
-    }
-}
-
-impl fmt::Debug for KafkaPublisher {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("KafkaPublisher")
-            .field("topic", &self.sender.topic())
-            .field("dlt_headers", &self.dlt_headers)
-            .finish_non_exhaustive()
     }
 }

@@ -1,7 +1,5 @@
 //! The mirror of parked events, for tools that expect to find them in a topic.
 
-use std::fmt;
-
 use async_trait::async_trait;
 use ordered_consumer::{ParkedEvent, ParkedPublisher, PublishError, Timestamp};
 
@@ -34,10 +32,9 @@ use crate::{
 /// # Ok(())
 /// # }
 /// ```
+#[derive(Debug)]
 pub struct ParkedTopic {
     sender: TopicSender,
-    group: String,
-    dlt_headers: bool,
 }
 
 impl ParkedTopic {
@@ -46,21 +43,18 @@ impl ParkedTopic {
     /// # Errors
     /// [`ConfigError`]: a property is refused, by this crate or by librdkafka.
     pub fn new(config: &KafkaConfig, topic: impl Into<String>) -> Result<Self, ConfigError> {
-        let sender = TopicSender::new(config, topic.into())?;
-        Ok(Self { sender, group: config.group().to_owned(), dlt_headers: false })
+        Ok(Self { sender: TopicSender::new(config, topic.into())? })
     }
 
     /// Copies also say where they came from, and why they are here, in headers `kafka_dlt-original-*` and
     /// `kafka_dlt-exception-*`, in the form that tools for Spring Kafka read.
     #[must_use]
-    pub fn with_dlt_headers(mut self) -> Self {
-        self.dlt_headers = true;
-        self
+    pub fn with_dlt_headers(self) -> Self {
+        Self { sender: self.sender.with_dlt_headers() }
     }
 
     fn head(&self, parked: &ParkedEvent) -> CopyHead {
-        let dlt_group = self.dlt_headers.then_some(self.group.as_str());
-        let mut head = headers::copy_head(&parked.event, parked.attempts, dlt_group);
+        let mut head = headers::copy_head(&parked.event, parked.attempts, self.sender.dlt_group());
         let headers = &mut head.headers;
         headers.push(headers::CONSUMER, parked.consumer.as_str().to_owned());
         headers.push(headers::CAUSE, parked.cause.as_str());
@@ -69,7 +63,7 @@ impl ParkedTopic {
             headers.push(headers::ERROR_CLASS, failure.class.to_string());
             headers.push(headers::ERROR, failure.text.to_string());
             headers.push(headers::FAILED_AT, millis(failure.at).to_string());
-            if self.dlt_headers {
+            if self.sender.dlt_group().is_some() {
                 headers.push(headers::DLT_CLASS, failure.class.to_string());
                 headers.push(headers::DLT_MESSAGE, failure.text.to_string());
             }
@@ -85,20 +79,11 @@ fn millis(at: Timestamp) -> i64 {
 #[async_trait]
 impl ParkedPublisher for ParkedTopic {
     fn describe(&self) -> String {
-        format!("Kafka topic {}", self.sender.topic())
+        self.sender.describe()
     }
 
     async fn publish(&self, parked: &ParkedEvent) -> Result<(), PublishError> {
         let topic_max = self.sender.topic_max().await;
         self.sender.send(self.head(parked), parked.event.payload(), topic_max).await
-    }
-}
-
-impl fmt::Debug for ParkedTopic {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("ParkedTopic")
-            .field("topic", &self.sender.topic())
-            .field("dlt_headers", &self.dlt_headers)
-            .finish_non_exhaustive()
     }
 }

@@ -16,6 +16,8 @@ use rdkafka::{
     types::RDKafkaRespErr,
 };
 
+use crate::client_log;
+
 /// A topic's partition.
 pub(crate) type Place = (String, i32);
 
@@ -73,17 +75,7 @@ impl SourceContext {
 impl ClientContext for SourceContext {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, text: &str) {
         self.count();
-        match level {
-            RDKafkaLogLevel::Emerg
-            | RDKafkaLogLevel::Alert
-            | RDKafkaLogLevel::Critical
-            | RDKafkaLogLevel::Error => tracing::error!(target: "librdkafka", facility, "{text}"),
-            RDKafkaLogLevel::Warning => tracing::warn!(target: "librdkafka", facility, "{text}"),
-            RDKafkaLogLevel::Notice | RDKafkaLogLevel::Info => {
-                tracing::info!(target: "librdkafka", facility, "{text}");
-            }
-            RDKafkaLogLevel::Debug => tracing::debug!(target: "librdkafka", facility, "{text}"),
-        }
+        client_log::log(level, facility, text);
     }
 
     fn stats(&self, statistics: Statistics) {

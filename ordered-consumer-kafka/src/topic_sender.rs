@@ -1,5 +1,7 @@
 //! Sends records to one topic, and refuses those that it does not take before they are sent.
 
+use std::fmt;
+
 use bytes::Bytes;
 use ordered_consumer::PublishError;
 
@@ -26,6 +28,8 @@ struct TooLarge {
 /// See the module.
 pub(crate) struct TopicSender {
     topic: String,
+    group: String,
+    dlt_headers: bool,
     producer: Producer,
     sizes: TopicSizes,
 }
@@ -33,11 +37,22 @@ pub(crate) struct TopicSender {
 impl TopicSender {
     pub(crate) fn new(config: &KafkaConfig, topic: String) -> Result<Self, ConfigError> {
         let producer = Producer::new(config)?;
-        Ok(Self { sizes: TopicSizes::new(config.clone(), topic.clone()), topic, producer })
+        let (group, sizes) = (config.group().to_owned(), TopicSizes::new(config.clone(), topic.clone()));
+        Ok(Self { topic, group, dlt_headers: false, producer, sizes })
     }
 
-    pub(crate) fn topic(&self) -> &str {
-        &self.topic
+    pub(crate) fn with_dlt_headers(mut self) -> Self {
+        self.dlt_headers = true;
+        self
+    }
+
+    /// The group that headers in Spring's form name, where they were asked for.
+    pub(crate) fn dlt_group(&self) -> Option<&str> {
+        self.dlt_headers.then_some(&self.group)
+    }
+
+    pub(crate) fn describe(&self) -> String {
+        format!("Kafka topic {}", self.topic)
     }
 
     /// The largest batch that the topic takes, where the broker tells.
@@ -69,5 +84,14 @@ impl TopicSender {
             self.sizes.doubt();
         }
         sent
+    }
+}
+
+impl fmt::Debug for TopicSender {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("TopicSender")
+            .field("topic", &self.topic)
+            .field("dlt_headers", &self.dlt_headers)
+            .finish_non_exhaustive()
     }
 }

@@ -6,8 +6,7 @@
 //! ```no_run
 //! # use ordered_consumer::{Event, MemoryFailureLog, OrderedConsumer};
 //! # async fn charge(_: Event) -> Result<(), std::io::Error> { Ok(()) }
-//! # async fn main_() -> Result<(), Box<dyn std::error::Error>> {
-//! # let client: aws_sdk_sqs::Client = todo!();
+//! # async fn run(client: aws_sdk_sqs::Client) -> Result<(), Box<dyn std::error::Error>> {
 //! use ordered_consumer_sqs::{SqsPublisher, SqsSource};
 //!
 //! // `client` is an ordinary `aws_sdk_sqs::Client`: region, endpoint and credentials are whatever it was made with.

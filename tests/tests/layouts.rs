@@ -54,48 +54,75 @@ fn failing_until(latch: &Latch, failing: String) -> Scripted {
     Scripted::new(move |text, _| Act::succeed_if(text != failing || latch.is_open()))
 }
 
+/// A world with an entity whose first event fails until it is mended, and which moves when partitions are added.
+struct Moves {
+    world: World,
+    entity: String,
+    mended: Latch,
+    handler: Scripted,
+    /// How many of its events were sent to the old partition.
+    sent: u32,
+    after: u32,
+}
+
+impl Moves {
+    fn new((before, after): (u32, u32), places: (u32, u32), sent: u32) -> Self {
+        let (world, entity) = (World::with_partitions(before), moving(before, after, places));
+        send(&world, &entity, 1..=sent);
+        let mended = Latch::new();
+        let handler = failing_until(&mended, format!("{entity}1"));
+        Self { world, entity, mended, handler, sent, after }
+    }
+
+    fn start(&self) -> Running<Scripted> {
+        start(&self.world, &self.handler)
+    }
+
+    async fn add_partitions_once_it_is_gated(&self) {
+        let held = u64::from(self.sent);
+        self.world.until("it failed", &self.entity, |gate| gate.gate.held_events == held).await;
+        self.world.broker.add_partitions(TOPIC, self.after).unwrap();
+    }
+
+    /// Sends its events up to this number, after those that were sent before.
+    fn send_up_to(&self, number: u32) {
+        send(&self.world, &self.entity, self.sent + 1..=number);
+    }
+
+    async fn succeeds_in_order_up_to(&self, number: u32) {
+        self.mended.open();
+        self.world.until_done(&self.handler.runs).await;
+        assert_eq!(self.handler.runs.succeeded_of(&self.entity), texts(&self.entity, 1..=number));
+    }
+}
+
 #[tokio::test(start_paused = true)]
 async fn an_entity_that_is_gated_in_its_old_partition_keeps_its_order_in_a_new_one() {
-    let world = World::with_partitions(2);
-    let entity = moving(2, 4, (1, 3));
-    send(&world, &entity, 1..=2);
-    let mended = Latch::new();
-    let handler = failing_until(&mended, format!("{entity}1"));
-    let running = start(&world, &handler);
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 2).await;
-    world.broker.add_partitions(TOPIC, 4).unwrap();
-    send(&world, &entity, 3..=4);
-    until_it_waits(
-        &running,
-        &world.stream(3),
-        "stream orders/1 has events in the failure log, up to index 1",
-    )
-    .await;
+    let moves = Moves::new((2, 4), (1, 3), 2);
+    let running = moves.start();
+    moves.add_partitions_once_it_is_gated().await;
+    moves.send_up_to(4);
+    let words = "stream orders/1 has events in the failure log, up to index 1";
+    until_it_waits(&running, &moves.world.stream(3), words).await;
     assert_eq!(running.waiting_streams().len(), 2, "the other one that is new, too");
     wait_for(600).await;
-    mended.open();
-    world.until_done(&handler.runs).await;
-    assert_eq!(handler.runs.succeeded_of(&entity), texts(&entity, 1..=4));
+    moves.succeeds_in_order_up_to(4).await;
     eventually("nothing waits any more", || running.waiting_streams().is_empty()).await;
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn without_waiting_it_is_overtaken() {
-    let world = World::with_partitions(2);
-    let entity = moving(2, 4, (1, 3));
-    send(&world, &entity, 1..=2);
-    let mended = Latch::new();
-    let handler = failing_until(&mended, format!("{entity}1"));
-    let consumer = consumer(&world, &handler).with_streams_added(StreamsAdded::Continue);
+    let moves = Moves::new((2, 4), (1, 3), 2);
+    let (world, entity, runs) = (&moves.world, &moves.entity, &moves.handler.runs);
+    let consumer = consumer(world, &moves.handler).with_streams_added(StreamsAdded::Continue);
     let running = Running::start(consumer, world.source());
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 2).await;
-    world.broker.add_partitions(TOPIC, 4).unwrap();
-    send(&world, &entity, 3..=3);
-    eventually("the later one is handled", || handler.runs.has(&format!("{entity}3"))).await;
-    mended.open();
-    world.until_done(&handler.runs).await;
-    assert_eq!(handler.runs.succeeded_of(&entity), [3, 1, 2].map(|number| format!("{entity}{number}")));
+    moves.add_partitions_once_it_is_gated().await;
+    moves.send_up_to(3);
+    eventually("the later one is handled", || runs.has(&format!("{entity}3"))).await;
+    moves.mended.open();
+    world.until_done(runs).await;
+    assert_eq!(runs.succeeded_of(entity), [3, 1, 2].map(|number| format!("{entity}{number}")));
     running.stop().await;
 }
 
@@ -160,23 +187,16 @@ async fn a_failure_behind_what_the_old_partitions_held_keeps_nothing_waiting() {
 
 #[tokio::test(start_paused = true)]
 async fn new_partitions_of_another_process_wait_too() {
-    let world = World::with_partitions(2);
-    let entity = moving(2, 4, (1, 3));
-    send(&world, &entity, 1..=2);
-    let mended = Latch::new();
-    let handler = failing_until(&mended, format!("{entity}1"));
-    let first = start(&world, &handler);
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 2).await;
-    world.broker.add_partitions(TOPIC, 4).unwrap();
-    let second = start(&world, &handler);
+    let moves = Moves::new((2, 4), (1, 3), 2);
+    let first = moves.start();
+    moves.add_partitions_once_it_is_gated().await;
+    let second = moves.start();
     let waiting = || first.waiting_streams().len() + second.waiting_streams().len();
     eventually("both new ones wait", || waiting() == 2).await;
     assert!(!second.waiting_streams().is_empty(), "the second process has one of them");
-    send(&world, &entity, 3..=4);
+    moves.send_up_to(4);
     wait_for(60).await;
-    mended.open();
-    world.until_done(&handler.runs).await;
-    assert_eq!(handler.runs.succeeded_of(&entity), texts(&entity, 1..=4));
+    moves.succeeds_in_order_up_to(4).await;
     first.stop().await;
     second.stop().await;
 }
@@ -208,42 +228,30 @@ async fn a_process_that_owns_no_old_partition_hears_within_seconds_that_they_hav
 
 #[tokio::test(start_paused = true)]
 async fn a_restart_while_they_wait_changes_nothing() {
-    let world = World::with_partitions(2);
-    let entity = moving(2, 4, (1, 3));
-    send(&world, &entity, 1..=2);
-    let mended = Latch::new();
-    let handler = failing_until(&mended, format!("{entity}1"));
-    let running = start(&world, &handler);
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 2).await;
-    world.broker.add_partitions(TOPIC, 4).unwrap();
-    send(&world, &entity, 3..=3);
-    until_it_waits(&running, &world.stream(3), "not resolved").await;
+    let moves = Moves::new((2, 4), (1, 3), 2);
+    let running = moves.start();
+    moves.add_partitions_once_it_is_gated().await;
+    moves.send_up_to(3);
+    until_it_waits(&running, &moves.world.stream(3), "not resolved").await;
     running.crash().await;
-    let running = start(&world, &handler);
-    until_it_waits(&running, &world.stream(3), "not resolved").await;
+    let running = moves.start();
+    until_it_waits(&running, &moves.world.stream(3), "not resolved").await;
     running.stop().await;
-    assert!(!handler.runs.has(&format!("{entity}3")));
-    let running = start(&world, &handler);
+    assert!(!moves.handler.runs.has(&format!("{}3", moves.entity)));
+    let running = moves.start();
     wait_for(60).await;
-    mended.open();
-    world.until_done(&handler.runs).await;
-    assert_eq!(handler.runs.succeeded_of(&entity), texts(&entity, 1..=3));
+    moves.succeeds_in_order_up_to(3).await;
     running.stop().await;
 }
 
 #[tokio::test(start_paused = true)]
 async fn a_stream_that_waits_can_be_taken_away_and_shut_down() {
-    let world = World::with_partitions(1);
-    let entity = moving(1, 2, (0, 1));
-    send(&world, &entity, 1..=1);
-    let mended = Latch::new();
-    let handler = failing_until(&mended, format!("{entity}1"));
-    let first = start(&world, &handler);
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 1).await;
-    world.broker.add_partitions(TOPIC, 2).unwrap();
-    until_it_waits(&first, &world.stream(1), "not resolved").await;
-    let second = start(&world, &handler);
-    until_it_waits(&second, &world.stream(1), "not resolved").await;
+    let moves = Moves::new((1, 2), (0, 1), 1);
+    let (first, new) = (moves.start(), moves.world.stream(1));
+    moves.add_partitions_once_it_is_gated().await;
+    until_it_waits(&first, &new, "not resolved").await;
+    let second = moves.start();
+    until_it_waits(&second, &new, "not resolved").await;
     assert!(first.waiting_streams().is_empty(), "it is the second one's now");
     second.stop().await;
     first.stop().await;
@@ -366,13 +374,10 @@ async fn producers_have_time_to_notice() {
 
 #[tokio::test(start_paused = true)]
 async fn a_topic_made_anew_waits_for_nothing_of_the_old_one() {
-    let world = World::with_partitions(1);
-    let entity = moving(1, 2, (0, 1));
-    send(&world, &entity, 1..=1);
-    let handler = failing_until(&Latch::new(), format!("{entity}1"));
-    let running = start(&world, &handler);
-    world.until("it failed", &entity, |gate| gate.gate.held_events == 1).await;
-    world.broker.add_partitions(TOPIC, 2).unwrap();
+    let moves = Moves::new((1, 2), (0, 1), 1);
+    let (world, entity, handler) = (&moves.world, &moves.entity, &moves.handler);
+    let running = moves.start();
+    moves.add_partitions_once_it_is_gated().await;
     until_it_waits(&running, &world.stream(1), "not resolved").await;
     world.broker.recreate_topic(TOPIC).unwrap();
     world.broker.publish(TOPIC, entity.clone(), "new").unwrap();
@@ -385,7 +390,7 @@ async fn a_topic_made_anew_waits_for_nothing_of_the_old_one() {
     let layout = StreamName::new(TOPIC).unwrap();
     let record = world.log.layout(&name, &layout, &LayoutStep::Look).await.unwrap();
     assert_eq!((record.admitted, record.generation), (0, 2), "it begins anew, for whoever sees it next");
-    let running = start(&world, &handler);
+    let running = moves.start();
     let again = moving(2, 2, (0, 0));
     world.broker.publish(TOPIC, again, "also new").unwrap();
     eventually("the new stream is consumed", || handler.runs.has("also new")).await;

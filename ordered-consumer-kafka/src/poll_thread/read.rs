@@ -3,13 +3,16 @@
 use std::{sync::Arc, time::Duration};
 
 use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceMessage};
-use rdkafka::{Message, error::KafkaError};
+use rdkafka::{Message, error::KafkaError, message::BorrowedMessage};
 
-use super::{PollThread, partition::Phase};
+use super::{
+    PollThread,
+    partition::{Partition, Phase},
+};
 use crate::{
     decode_copy,
     error_chain::error_text,
-    offset_tracker::Arrival,
+    offset_tracker::{Arrival, OffsetTracker},
     source_link::{Load, Said},
 };
 
@@ -72,43 +75,21 @@ impl PollThread {
     fn read_events(&mut self, epoch: u64) -> End {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return End::Empty };
         let (mut deliveries, mut load) = (Vec::new(), Load::default());
-        let end = loop {
-            if deliveries.len() >= BATCH_MAX || load.bytes >= BATCH_BYTES_MAX {
-                break End::Full;
-            }
-            let record = match partition.queue.poll(Duration::ZERO) {
-                None => break End::Empty,
-                Some(Ok(record)) => record,
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    partition.at_end = true;
-                    continue;
-                }
-                Some(Err(error)) => break End::Failed(error),
-            };
-            let offset = record.offset();
-            if offset < partition.next {
-                break End::Backwards;
-            }
-            if partition.doubts(offset) {
-                break End::Doubted(offset);
-            }
-            partition.is_fresh = false;
-            let event =
-                match self.records.event_by(&mut self.copier, &partition.tag.assignment.stream, &record) {
-                    Ok(event) => event,
-                    Err(error) => break End::Unreadable(offset, error_text(&error)),
-                };
-            (partition.at_end, partition.end) = (false, None);
-            partition.next = offset.saturating_add(1);
-            if partition.tracker.arrives(offset) == Arrival::Deliver {
+        let (records, copier) = (&self.records, &mut self.copier);
+        let tag = Arc::clone(&partition.tag);
+        let end = partition.each_record(|record, tracker| {
+            let event = records.event_by(copier, &tag.assignment.stream, record);
+            let event = event.map_err(|error| End::Unreadable(record.offset(), error_text(&error)))?;
+            if tracker.arrives(record.offset()) == Arrival::Deliver {
                 load.events += 1;
                 load.bytes += event.size();
                 deliveries.push(Delivery::from(event));
             }
-        };
+            Ok(load.events < BATCH_MAX && load.bytes < BATCH_BYTES_MAX)
+        });
         if !deliveries.is_empty() {
             self.link.add(load);
-            let (tag, beginning) = (Arc::clone(&partition.tag), partition.beginning);
+            let beginning = partition.beginning;
             let message = SourceMessage::Events { assignment: tag.assignment.clone(), deliveries };
             self.say(Said::Events { tag, beginning, message, load });
         }
@@ -118,37 +99,18 @@ impl PollThread {
     fn read_copies(&mut self, epoch: u64) -> End {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return End::Empty };
         let (mut copies, mut load) = (Vec::new(), Load::default());
-        let end = loop {
-            if copies.len() >= BATCH_MAX {
-                break End::Full;
-            }
-            let record = match partition.queue.poll(Duration::ZERO) {
-                None => break End::Empty,
-                Some(Ok(record)) => record,
-                Some(Err(KafkaError::PartitionEOF(_))) => {
-                    partition.at_end = true;
-                    continue;
-                }
-                Some(Err(error)) => break End::Failed(error),
-            };
+        let (receipts, next_receipt) = (&mut self.copies, &mut self.next_receipt);
+        let tag = Arc::clone(&partition.tag);
+        let end = partition.each_record(|record, tracker| {
             let offset = record.offset();
-            if offset < partition.next {
-                break End::Backwards;
+            if tracker.arrives(offset) == Arrival::Skip {
+                return Ok(true);
             }
-            if partition.doubts(offset) {
-                break End::Doubted(offset);
-            }
-            partition.is_fresh = false;
-            (partition.at_end, partition.end) = (false, None);
-            partition.next = offset.saturating_add(1);
-            if partition.tracker.arrives(offset) == Arrival::Skip {
-                continue;
-            }
-            match decode_copy(&record) {
+            match decode_copy(record) {
                 Ok(copy) => {
-                    let receipt = self.next_receipt;
-                    self.next_receipt += 1;
-                    self.copies.insert(receipt, (epoch, offset));
+                    let receipt = *next_receipt;
+                    *next_receipt += 1;
+                    receipts.insert(receipt, (epoch, offset));
                     load.events += 1;
                     load.bytes += copy.entity.len();
                     let (stream, entity, index, attempts) =
@@ -158,12 +120,13 @@ impl PollThread {
                 Err(error) => {
                     let why = error_text(&error);
                     // The failure log has the event, and will publish it again.
-                    let stream = &partition.tag.assignment.stream;
+                    let stream = &tag.assignment.stream;
                     tracing::warn!(%stream, offset, why, "a record of the retry topic is no copy of an event, and is passed over");
-                    partition.tracker.done(offset);
+                    tracker.done(offset);
                 }
             }
-        };
+            Ok(load.events < BATCH_MAX)
+        });
         if !copies.is_empty() {
             self.link.add(load);
             self.say(Said::Copies { message: SourceMessage::Copies(copies), load });
@@ -178,5 +141,43 @@ impl PollThread {
         let index = u64::try_from(offset).map_or(Index::MIN, Index::from);
         let message = SourceMessage::Unreadable { assignment: tag.assignment.clone(), index, why };
         self.say(Said::Events { tag, beginning, message, load: Load::default() });
+    }
+}
+
+impl Partition {
+    /// Hands over what the queue has, record by record, for as long as `take` says that there is room for more.
+    fn each_record(
+        &mut self,
+        mut take: impl FnMut(&BorrowedMessage<'_>, &mut OffsetTracker) -> Result<bool, End>,
+    ) -> End {
+        loop {
+            let record = match self.queue.poll(Duration::ZERO) {
+                None => return End::Empty,
+                Some(Ok(record)) => record,
+                Some(Err(KafkaError::PartitionEOF(_))) => {
+                    self.at_end = true;
+                    continue;
+                }
+                Some(Err(error)) => return End::Failed(error),
+            };
+            let offset = record.offset();
+            if offset < self.next {
+                return End::Backwards;
+            }
+            if self.doubts(offset) {
+                return End::Doubted(offset);
+            }
+            self.is_fresh = false;
+            match take(&record, &mut self.tracker) {
+                Err(end) => return end,
+                Ok(has_room) => {
+                    (self.at_end, self.end) = (false, None);
+                    self.next = offset.saturating_add(1);
+                    if !has_room {
+                        return End::Full;
+                    }
+                }
+            }
+        }
     }
 }
