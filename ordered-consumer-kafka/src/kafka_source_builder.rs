@@ -25,6 +25,7 @@ pub struct KafkaSourceBuilder {
     release_timeout: Duration,
     commit_interval: Duration,
     close_timeout: Duration,
+    broker_session: Duration,
     buffer: Load,
     skips_removed: bool,
     waits_for_topics: bool,
@@ -41,6 +42,7 @@ impl KafkaSourceBuilder {
             release_timeout: Duration::from_secs(45),
             commit_interval: Duration::from_secs(1),
             close_timeout: Duration::from_secs(30),
+            broker_session: Duration::from_secs(45),
             buffer: Load { events: 4_096, bytes: 32 << 20 },
             skips_removed: false,
             waits_for_topics: false,
@@ -73,6 +75,16 @@ impl KafkaSourceBuilder {
     /// How long [`close`](ordered_consumer::EventSource::close) waits for the broker; 30 s unless set.
     pub fn close_timeout(mut self, timeout: Duration) -> Self {
         self.close_timeout = timeout;
+        self
+    }
+
+    /// How long the broker waits for a member of the group that is silent, where `group.protocol` is `consumer` and the
+    /// broker's `group.consumer.session.timeout.ms` (or the group's `consumer.session.timeout.ms`) is not its default of 45 s:
+    /// with this protocol a client is not told. Nothing of a partition starts later than that after the last proof of
+    /// membership, so a longer time than the broker's would let two processes run an entity at once. With the classic
+    /// protocol `session.timeout.ms` says it, and this does nothing.
+    pub fn broker_session_timeout(mut self, timeout: Duration) -> Self {
+        self.broker_session = timeout;
         self
     }
 
@@ -131,9 +143,10 @@ impl KafkaSourceBuilder {
         SourceOptions::impose(&mut config);
         let start_at = self.config.start_at().map_err(refused)?;
         let group = self.config.group().to_owned();
-        let mut options = SourceOptions::new(&config, start_at, self.topics, self.retry_topic, group)
-            .with_times(self.release_timeout, self.commit_interval, self.close_timeout)
-            .with_buffer(self.buffer);
+        let mut options =
+            SourceOptions::new(&config, self.broker_session, start_at, self.topics, self.retry_topic, group)
+                .with_times(self.release_timeout, self.commit_interval, self.close_timeout)
+                .with_buffer(self.buffer);
         options.skips_removed = self.skips_removed;
         options.waits_for_topics = self.waits_for_topics;
         options.missing_topic_grace = self.missing_topic_grace;

@@ -33,19 +33,28 @@ fn millis(config: &ClientConfig, name: &str, otherwise: u64) -> Duration {
     Duration::from_millis(config.get(name).and_then(|value| value.parse().ok()).unwrap_or(otherwise))
 }
 
+/// How long a proof of membership counts, from when it was asked for.
+fn lease(config: &ClientConfig, broker_session: Duration) -> Duration {
+    let (session, heartbeat) = if config.get("group.protocol") == Some("consumer") {
+        // The broker sets both and tells a client neither; by its own rules no heartbeat comes later than this.
+        (broker_session, broker_session / 3)
+    } else {
+        (millis(config, "session.timeout.ms", 45_000), millis(config, "heartbeat.interval.ms", 3_000))
+    };
+    // The broker counts from the last heartbeat, which may be an interval older than the commit that proves it. A
+    // tenth of the session is for clocks that do not run alike, and for the way here.
+    session.saturating_sub(heartbeat).saturating_sub(session / 10)
+}
+
 impl SourceOptions {
     pub(crate) fn new(
         config: &ClientConfig,
+        broker_session: Duration,
         start_at: StartAt,
         topics: Vec<String>,
         retry_topic: Option<String>,
         group: String,
     ) -> Self {
-        let session = millis(config, "session.timeout.ms", 45_000);
-        let heartbeat = millis(config, "heartbeat.interval.ms", 3_000);
-        // The broker counts from the last heartbeat, which may be an interval older than the commit that proves it. A
-        // tenth of the session is for clocks that do not run alike, and for the way here.
-        let lease = session.saturating_sub(heartbeat).saturating_sub(session / 10);
         Self {
             topics,
             retry_topic,
@@ -55,7 +64,7 @@ impl SourceOptions {
             commit_interval: Duration::from_secs(1),
             close_timeout: Duration::from_secs(30),
             buffer: Load::default(),
-            lease,
+            lease: lease(config, broker_session),
             poll_interval_max: millis(config, "max.poll.interval.ms", 300_000),
             skips_removed: false,
             waits_for_topics: false,
@@ -103,5 +112,34 @@ impl SourceOptions {
             Some(retry) => format!("Kafka topics {topics}, retried through {retry} (group {})", self.group),
             None => format!("Kafka topics {topics} (group {})", self.group),
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn lease_of(properties: &[(&str, &str)], broker_session: u64) -> Duration {
+        let mut config = ClientConfig::new();
+        for (key, value) in properties {
+            config.set(*key, *value);
+        }
+        lease(&config, Duration::from_millis(broker_session))
+    }
+
+    #[test]
+    fn a_lease_ends_before_the_broker_gives_the_partition_to_somebody_else() {
+        assert_eq!(lease_of(&[], 1), Duration::from_millis(37_500));
+        let classic = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
+        assert_eq!(lease_of(&classic, 90_000), Duration::from_millis(4_900));
+        let new = [("group.protocol", "consumer")];
+        assert_eq!(lease_of(&new, 45_000), Duration::from_millis(25_500));
+        assert_eq!(lease_of(&new, 6_000), Duration::from_millis(3_400));
+    }
+
+    #[test]
+    fn a_session_as_short_as_a_heartbeat_leaves_no_lease_and_not_a_negative_one() {
+        let properties = [("session.timeout.ms", "1000"), ("heartbeat.interval.ms", "3000")];
+        assert_eq!(lease_of(&properties, 45_000), Duration::ZERO);
     }
 }

@@ -16,6 +16,8 @@ use ordered_consumer_tests::{
 };
 
 const EAGER: (&str, &str) = ("partition.assignment.strategy", "range");
+/// The broker assigns, and says how long a session lasts.
+const NEW_PROTOCOL: (&str, &str) = ("group.protocol", "consumer");
 const COOPERATIVE: (&str, &str) = ("partition.assignment.strategy", "cooperative-sticky");
 /// Longer than a session, by so much that the broker has noticed.
 const ZOMBIE: Duration = Duration::from_millis(8_500);
@@ -72,6 +74,11 @@ fn killed_and_stopped_readers_of_kafka_lose_and_overtake_nothing_with_cooperativ
 #[test]
 fn killed_and_stopped_readers_of_kafka_lose_and_overtake_nothing_with_eager_assignment() {
     kills_and_stops(2, EAGER, false);
+}
+
+#[test]
+fn killed_and_stopped_readers_of_kafka_lose_and_overtake_nothing_with_the_new_group_protocol() {
+    kills_and_stops(9, NEW_PROTOCOL, false);
 }
 
 #[test]

@@ -63,8 +63,9 @@ async fn run() -> anyhow::Result<()> {
         .with_timeouts(timeouts())
         .with_limits(limits);
     let config = KafkaConfig::from_properties(&orders.properties);
-    let mut source =
-        KafkaSource::builder(config.clone(), [&orders.topic]).commit_interval(Duration::from_millis(200));
+    let mut source = KafkaSource::builder(config.clone(), [&orders.topic])
+        .commit_interval(Duration::from_millis(200))
+        .broker_session_timeout(Duration::from_secs(6));
     if let Some(topic) = orders.retry_topic {
         consumer = consumer.with_publisher(KafkaPublisher::new(&config, &topic)?);
         source = source.retry_topic(topic);

@@ -88,14 +88,16 @@ impl KafkaTeam {
         let mut properties: BTreeMap<String, String> = [
             ("bootstrap.servers", &*topic.address),
             ("group.id", &*topic.group),
-            ("session.timeout.ms", "6000"),
-            ("heartbeat.interval.ms", "500"),
             ("topic.metadata.refresh.interval.ms", "2000"),
             ("reconnect.backoff.max.ms", "1000"),
         ]
         .map(|(key, value)| (key.to_owned(), value.to_owned()))
         .into();
-        properties.extend(more.iter().map(|(key, value)| ((*key).to_owned(), (*value).to_owned())));
+        // With the new protocol the broker says both, and a client that says them is refused.
+        let classic = [("session.timeout.ms", "6000"), ("heartbeat.interval.ms", "500")];
+        let classic = classic.iter().filter(|_| !more.contains(&("group.protocol", "consumer")));
+        let more = classic.chain(more).map(|(key, value)| ((*key).to_owned(), (*value).to_owned()));
+        properties.extend(more);
         let failure_log = (schema.name.clone(), crate::postgres::url());
         let orders = Orders { plan, topic: topic.name.clone(), retry_topic, properties, failure_log };
         std::fs::write(orders_in(directory.path()), serde_json::to_string(&orders).unwrap()).unwrap();
