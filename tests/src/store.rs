@@ -128,6 +128,9 @@ impl Stores {
     }
 }
 
+/// A runtime polls its main task once in some sixty polls of others: so it is polled several times during each call.
+const PENDING_BETWEEN_POLLS: u32 = 250;
+
 /// A log behind a wrapper that has each call wait, twice before it is made and twice after.
 fn waiting(log: impl FailureLog) -> Arc<dyn FailureLog> {
     slow(log, 2)
@@ -148,8 +151,7 @@ impl Store for InMemory {
     }
 
     async fn slow_handle(&self) -> Arc<dyn FailureLog> {
-        // A runtime polls its main task once in some sixty polls of others.
-        slow(self.0.clone(), 250)
+        slow(self.0.clone(), PENDING_BETWEEN_POLLS)
     }
 
     async fn fresh_handle(&self) -> Arc<dyn FailureLog> {
@@ -177,6 +179,11 @@ impl InFile {
 impl Store for InFile {
     async fn waiting_handle(&self) -> Arc<dyn FailureLog> {
         waiting(self.open().await)
+    }
+
+    async fn slow_handle(&self) -> Arc<dyn FailureLog> {
+        // As in memory: on a busy machine the file's thread may have ended its work by the next poll.
+        slow(self.open().await, PENDING_BETWEEN_POLLS)
     }
 
     async fn fresh_handle(&self) -> Arc<dyn FailureLog> {
