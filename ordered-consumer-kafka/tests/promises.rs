@@ -14,6 +14,8 @@ use ordered_consumer_kafka::{KafkaConfig, KafkaSource, KafkaSourceBuilder};
 use rdkafka::{
     ClientConfig, Offset, TopicPartitionList,
     consumer::{BaseConsumer, CommitMode, Consumer},
+    message::{Header, OwnedHeaders},
+    producer::FutureRecord,
     types::{RDKafkaApiKey, RDKafkaRespErr},
 };
 use tokio::time::timeout;
@@ -172,7 +174,7 @@ async fn a_dropped_source_has_committed_nothing_that_was_not_due() {
 async fn an_event_without_a_key_stops_its_stream_behind_what_came_before() {
     let broker = broker_with(2).await;
     let producer = broker.producer();
-    let record = rdkafka::producer::FutureRecord::<(), _>::to("t").partition(0).payload("no key");
+    let record = FutureRecord::<(), _>::to("t").partition(0).payload("no key");
     producer.send(record, PATIENCE).await.expect("it is published");
     publish(&producer, ("t", 0), "a", "behind").await;
     let mut engine = Engine::new(builder(&broker));
@@ -227,6 +229,39 @@ async fn a_client_that_may_not_be_a_member_is_told_of_which_group() {
     let failed = Engine::new(builder(&broker)).fails().await;
     let SourceError::Fatal { why, .. } = failed else { panic!("{failed}") };
     assert!(why.contains("member of the group g"), "{why}");
+}
+
+#[tokio::test]
+async fn a_client_that_may_not_read_a_topic_is_told_what_to_allow() {
+    let broker = broker_with(0).await;
+    broker
+        .order(|cluster| {
+            cluster.topic_error("t", RDKafkaRespErr::RD_KAFKA_RESP_ERR_TOPIC_AUTHORIZATION_FAILED)
+        })
+        .expect("it is refused");
+    let failed = Engine::new(builder(&broker)).fails().await;
+    let SourceError::Fatal { why, .. } = failed else { panic!("{failed}") };
+    assert!(why.contains("may not read a topic of t") && why.contains("allow READ"), "{why}");
+}
+
+/// What tells copies from events is the offset: the same id does not make the second a copy of the first.
+#[tokio::test]
+async fn two_records_with_the_same_event_id_are_two_events() {
+    let broker = broker_with(0).await;
+    let producer = broker.producer();
+    for payload in ["one", "another"] {
+        let id = OwnedHeaders::new().insert(Header { key: "ce_id", value: Some("17") });
+        let id = id.insert(Header { key: "ce_type", value: Some("order.paid") });
+        let id = id.insert(Header { key: "ce_specversion", value: Some("1.0") });
+        let record = FutureRecord::to("t").partition(0).key("a").payload(payload).headers(id);
+        producer.send(record, PATIENCE).await.expect("it is published");
+    }
+    let mut engine = Engine::new(builder(&broker));
+    engine.until(|engine| engine.events.len() == 2).await;
+    let ids = engine.events.iter().map(|(_, event)| event.event.id().expect("an id").to_vec());
+    assert_eq!(ids.collect::<Vec<_>>(), [b"17", b"17"]);
+    let payloads = engine.events.iter().map(|(_, event)| event.event.payload().expect("a payload").to_vec());
+    assert_eq!(payloads.collect::<Vec<_>>(), [&b"one"[..], b"another"]);
 }
 
 #[tokio::test]

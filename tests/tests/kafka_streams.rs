@@ -4,13 +4,17 @@
 
 use std::{
     collections::BTreeSet,
-    sync::{Arc, Mutex},
-    time::Duration,
+    sync::{
+        Arc, Mutex,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use ordered_consumer::{
-    Event, FailureLog, HandlerError, MemoryFailureLog, OrderedConsumer, RetryPolicy, StreamDecision,
-    StreamName,
+    ConsumerName, Event, FailureLog, HandlerError, Limits, MemoryFailureLog, OrderedConsumer, RetryPolicy,
+    StreamDecision, StreamName,
+    testing::{FaultyFailureLog, LogFault},
 };
 use ordered_consumer_kafka::{KafkaConfig, KafkaSource};
 use ordered_consumer_tests::{Running, eventually, kafka::KafkaTopic, postgres::variable};
@@ -24,7 +28,8 @@ impl<F: Fn(&str, u64) -> Result<(), HandlerError> + Send + Sync + 'static> Judge
 /// A topic, and what outlives each consumer of it.
 struct Stage {
     topic: KafkaTopic,
-    log: Arc<dyn FailureLog>,
+    log: FaultyFailureLog<MemoryFailureLog>,
+    limits: Limits,
     runtime: Runtime,
     ran: Ran,
 }
@@ -48,7 +53,8 @@ impl Stage {
     fn new(partitions: i32) -> Self {
         Self {
             topic: KafkaTopic::create(&variable("KAFKA_BOOTSTRAP_SERVERS"), partitions),
-            log: Arc::new(MemoryFailureLog::new()),
+            log: FaultyFailureLog::new(MemoryFailureLog::new()),
+            limits: Limits::default(),
             runtime: Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap(),
             ran: Ran::default(),
         }
@@ -57,8 +63,9 @@ impl Stage {
     fn start<J: Judge>(&self, judge: J) -> Running<Judged<J>> {
         let handler = Judged { ran: Arc::clone(&self.ran), judge: Arc::new(judge) };
         let policy = RetryPolicy::fixed(Duration::from_millis(20)).immediate(0).attempts_max(1_000_000);
-        let consumer =
-            OrderedConsumer::new("billing", handler, Arc::clone(&self.log)).with_retry_policy(policy);
+        let consumer = OrderedConsumer::new("billing", handler, self.log.clone())
+            .with_limits(self.limits.clone())
+            .with_retry_policy(policy);
         let _inside = self.runtime.enter();
         Running::start(consumer, self.source())
     }
@@ -66,6 +73,7 @@ impl Stage {
     fn source(&self) -> KafkaSource {
         let config = KafkaConfig::new(&self.topic.address, &self.topic.group)
             .set("session.timeout.ms", "6000")
+            .set("max.poll.interval.ms", "6000")
             .set("heartbeat.interval.ms", "500");
         let builder = KafkaSource::builder(config, [&self.topic.name]);
         builder.commit_interval(Duration::from_millis(100)).subscribe().unwrap()
@@ -76,13 +84,17 @@ impl Stage {
         self.runtime.block_on(tokio::task::LocalSet::new().run_until(eventually(what, so)));
     }
 
-    fn run_all(&self) {
-        let running = self.start(|_, _| Ok(()));
-        let begin = std::time::Instant::now();
+    fn until_all_is_committed(&self) {
+        let begin = Instant::now();
         while self.topic.lag() != Some(0) {
-            assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain until all is committed");
+            assert!(begin.elapsed() < Duration::from_secs(90), "waited in vain until all is committed");
             std::thread::sleep(Duration::from_millis(50));
         }
+    }
+
+    fn run_all(&self) {
+        let running = self.start(|_, _| Ok(()));
+        self.until_all_is_committed();
         self.runtime.block_on(running.stop());
     }
 
@@ -97,8 +109,8 @@ impl Stage {
 
     fn decide(&self, decision: StreamDecision) {
         let operator = ordered_consumer::Operator::new(
-            Arc::clone(&self.log),
-            ordered_consumer::ConsumerName::new("billing").unwrap(),
+            Arc::new(self.log.clone()),
+            ConsumerName::new("billing").unwrap(),
             "a test",
         );
         let stream = StreamName::new(self.topic.stream(0)).unwrap();
@@ -163,12 +175,12 @@ fn a_restart_repeats_only_what_was_running() {
     let mut stage = Stage::new(1);
     stage.topic.send(["slow"].into_iter().chain(std::iter::repeat_n("other", 200)));
     // The handler of one event never ends, so that the committed offset stays before all the others.
-    let stuck = OrderedConsumer::new("billing", Stuck(Arc::clone(&stage.ran)), Arc::clone(&stage.log));
+    let stuck = OrderedConsumer::new("billing", Stuck(Arc::clone(&stage.ran)), stage.log.clone());
     let source = stage.source();
     let other = Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
     let task = other.spawn(async move { stuck.run(source).await });
     stage.until("all others are done", || stage.ran().len() == 201);
-    let begin = std::time::Instant::now();
+    let begin = Instant::now();
     while !stage.topic.committed(0).is_some_and(|(offset, text)| offset == 0 && text.len() > 4) {
         assert!(begin.elapsed() < Duration::from_secs(60), "waited in vain for the metadata");
         std::thread::sleep(Duration::from_millis(50));
@@ -204,12 +216,8 @@ fn ten_thousand_quiet_entities_of_a_topic_do_not_notice_a_hot_failing_one() {
     let all: Vec<String> = all.map(str::to_owned).collect();
     stage.topic.send(all);
     let running = stage.start(|entity, _| if entity == "hot" { Err("always".into()) } else { Ok(()) });
-    let begin = std::time::Instant::now();
     // What fails for ever holds no offset back.
-    while stage.topic.lag() != Some(0) {
-        assert!(begin.elapsed() < Duration::from_secs(60), "the failing entity holds the offset back");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    stage.until_all_is_committed();
     let stats = running.stats();
     stage.runtime.block_on(running.stop());
     let ran = stage.ran();
@@ -225,17 +233,17 @@ fn while_downstream_is_away_a_topic_is_paused_and_probed_and_then_drained() {
     let mut stage = Stage::new(2);
     let entities: Vec<String> = (0..3_000).map(|number| format!("e{number}")).collect();
     stage.topic.send(&entities);
-    let away = Arc::new(std::sync::atomic::AtomicBool::new(true));
+    let away = Arc::new(AtomicBool::new(true));
     let is_away = Arc::clone(&away);
     let running = stage.start(move |_, _| {
-        if is_away.load(std::sync::atomic::Ordering::SeqCst) {
+        if is_away.load(Ordering::SeqCst) {
             return Err(HandlerError::unavailable("downstream is away"));
         }
         Ok(())
     });
     stage.until("both streams pause", || running.stats().outages == 2);
     // Longer than a session: it is paused, and still a member.
-    let paused = std::time::Instant::now();
+    let paused = Instant::now();
     let probed = stage.ran().len();
     while paused.elapsed() < Duration::from_secs(8) {
         std::thread::sleep(Duration::from_millis(100));
@@ -243,13 +251,62 @@ fn while_downstream_is_away_a_topic_is_paused_and_probed_and_then_drained() {
     assert!(stage.ran().len() > probed, "it is probed");
     assert!(running.stats().retry_scheduled < 100, "{:?}", running.stats());
     assert!(stage.topic.lag() > Some(2_900), "the others wait with the broker");
-    away.store(false, std::sync::atomic::Ordering::SeqCst);
-    let begin = std::time::Instant::now();
-    while stage.topic.lag() != Some(0) {
-        assert!(begin.elapsed() < Duration::from_secs(90), "waited in vain until all is committed");
-        std::thread::sleep(Duration::from_millis(50));
-    }
+    away.store(false, Ordering::SeqCst);
+    stage.until_all_is_committed();
     stage.runtime.block_on(running.stop());
     let entities: BTreeSet<String> = stage.ran().into_iter().map(|(entity, _)| entity).collect();
     assert_eq!(entities.len(), 3_000);
+}
+
+/// Scenario 36, for as long as costs a membership twice over; ten minutes of it are in `log_outage.rs`.
+#[test]
+fn while_the_failure_log_is_away_no_offset_passes_what_needs_it_and_the_membership_stays() {
+    let mut stage = Stage::new(2);
+    stage.limits.uncommitted_max = 100;
+    let failing = Arc::new(AtomicBool::new(true));
+    let is_failing = Arc::clone(&failing);
+    let running = stage.start(move |entity, _| {
+        let fails = entity == "bad" && is_failing.load(Ordering::SeqCst);
+        if fails { Err("not yet".into()) } else { Ok(()) }
+    });
+    stage.topic.send((0..20).map(|number| format!("e{number}")));
+    stage.until_all_is_committed();
+    stage.log.fail_randomly(1, 1, &[LogFault::Unavailable]);
+    stage
+        .topic
+        .send(["bad"].into_iter().map(str::to_owned).chain((0..1_000).map(|number| format!("e{number}"))));
+    let of_bad = stage.topic.sent.iter().find(|((_, entity), _)| entity == "bad").unwrap();
+    let (beside, first) =
+        (i32::from(of_bad.0.0.ends_with("/0")), i64::try_from(*of_bad.1.first().unwrap()).unwrap());
+    let begin = Instant::now();
+    let other_partition = |(offset, _): (i64, String)| {
+        let sent = stage.topic.sent.iter().filter(|((stream, _), _)| *stream == stage.topic.stream(beside));
+        offset == sent.map(|(_, indexes)| i64::try_from(indexes.len()).unwrap()).sum::<i64>()
+    };
+    while begin.elapsed() < Duration::from_secs(14) {
+        let (offset, _) = stage.topic.committed(1 - beside).unwrap();
+        assert!(
+            offset <= first,
+            "offset {offset} was committed, and {first} is neither handled nor in the log"
+        );
+        std::thread::sleep(Duration::from_millis(200));
+    }
+    assert!(stage.topic.committed(beside).is_some_and(other_partition), "the other partition flows on");
+    let begun = i64::try_from(stage.ran().len()).unwrap();
+    assert!(begun < 1_000, "the stream that waits for the failure log is paused: {begun} runs");
+    stage.log.recover();
+    failing.store(false, Ordering::SeqCst);
+    stage.until_all_is_committed();
+    stage.until("what failed has succeeded", || running.stats().resolved > 0);
+    let name = ConsumerName::new("billing").unwrap();
+    for partition in [0, 1] {
+        let stream = StreamName::new(stage.topic.stream(partition)).unwrap();
+        let record = stage.runtime.block_on(stage.log.stream(&name, &stream)).unwrap().unwrap();
+        assert_eq!(record.generation, 1, "the partition was never lost");
+    }
+    stage.runtime.block_on(running.stop());
+    let (ran, mut others) = (stage.ran(), stage.ran());
+    others.retain(|(entity, _)| entity != "bad");
+    assert_eq!(others.len(), 1_020, "each of the others once");
+    assert!(ran.iter().filter(|(entity, _)| entity == "bad").count() >= 2, "the failed one was retried");
 }

@@ -37,7 +37,10 @@ fn every_scenario_names_tests_that_there_are() {
     let numbers: Vec<u32> = rows.iter().map(|(number, _)| *number).collect();
     assert_eq!(numbers, (1..=57).collect::<Vec<_>>(), "each once, and in order");
     let mut code = String::new();
-    for directory in ["tests", "../ordered-consumer/tests", "../ordered-consumer/src/testing"] {
+    let packages =
+        ["ordered-consumer", "ordered-consumer-kafka"].map(|package| format!("../{package}/tests"));
+    sources(&root.join("../ordered-consumer/src/testing"), &mut code);
+    for directory in packages.into_iter().chain(["tests".to_owned()]) {
         sources(&root.join(directory), &mut code);
     }
     for (number, tests) in rows {
