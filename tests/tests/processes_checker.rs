@@ -101,9 +101,18 @@ fn what_is_missing_unknown_or_garbled_is_rejected() {
     rejected(&good()[..8], "never succeeded: [3]");
     rejected(&with(&[done(1, 9, ("a", 1))]), "was never sent");
     rejected(&with(&[done(1, 9, ("c", 0))]), "was never sent");
-    rejected(&with(&[vec!["{".to_owned()]]), "is no JSON");
+    rejected(&with(&[vec!["rubbish".to_owned()]]), "is no JSON");
     rejected(&with(&[vec![trouble("hiccup", 1)]]), "nobody says");
     rejected(&with(&[vec![run("succeeded", 1, 9, ("a", 3))]]), "had not begun");
+}
+
+#[test]
+fn a_line_without_its_end_is_that_of_a_process_that_was_killed() {
+    let whole = run("began", 3, 0, ("a", 3));
+    let torn = whole[..whole.len() / 2].to_owned();
+    accepted(&with(&[vec![torn.clone(), String::new(), trouble("kill", 3)]]));
+    rejected(&with(&[vec![torn.clone()]]), "have no end");
+    rejected(&with(&[vec![torn.clone(), torn, trouble("kill", 3)]]), "2 lines have no end");
 }
 
 #[test]

@@ -81,8 +81,8 @@ pub struct Run {
     pub at_ms: u64,
 }
 
-/// Appends to a recording. Each line is one write to a file opened for appending, which the system keeps whole and in
-/// order over processes.
+/// Appends to a recording. Each line is one write to a file opened for appending, which the system keeps in order over
+/// processes, and whole, unless the process is killed in the middle of it.
 #[derive(Debug)]
 pub struct Recording(File);
 
@@ -100,8 +100,8 @@ impl Recording {
     /// # Errors
     /// When it cannot be written.
     pub fn append(&self, line: &Line) -> std::io::Result<()> {
-        let mut text = serde_json::to_string(line)?;
-        text.push('\n');
+        // The line before may be without its end, if its process was killed: this one is not part of it.
+        let text = format!("\n{}\n", serde_json::to_string(line)?);
         (&self.0).write_all(text.as_bytes())
     }
 }
