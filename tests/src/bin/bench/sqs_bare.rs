@@ -17,12 +17,9 @@ use aws_sdk_sqs::{
 use tokio::task::JoinSet;
 
 use crate::{
-    sqs_rig::{self, BATCH_MAX, Queue, RECEIVERS, WAIT, attribute},
+    sqs_rig::{self, BATCH_MAX, Queue, WAIT, attribute},
     sqs_tally::Tally,
 };
-
-/// With four receivers sixteen in all, as many as the adapter allows itself.
-pub(crate) const DELETES_BESIDE: usize = 4;
 
 /// What a loop does with a message: whether it succeeded.
 pub(crate) type Handle = dyn Fn(&Message) -> bool + Send + Sync;
@@ -31,8 +28,8 @@ pub(crate) type Handle = dyn Fn(&Message) -> bool + Send + Sync;
 #[derive(Clone)]
 pub(crate) struct Bare {
     pub(crate) handle: Arc<Handle>,
-    /// Deletes that a receiver lets go on beside its next receives; with none, it waits for each.
-    pub(crate) deletes_beside: usize,
+    /// How many do this at once.
+    pub(crate) receivers: usize,
 }
 
 impl Bare {
@@ -49,7 +46,7 @@ impl Bare {
             let client = sqs_rig::counted(&tally).await?;
             let mut receivers = JoinSet::new();
             let stopping = Arc::new(AtomicBool::new(false));
-            for _ in 0..RECEIVERS {
+            for _ in 0..bare.receivers {
                 let stopping = Arc::clone(&stopping);
                 receivers.spawn(bare.clone().receive(client.clone(), url.clone(), stopping));
             }
@@ -66,7 +63,6 @@ impl Bare {
     }
 
     async fn receive(self, client: Client, url: String, stopping: Arc<AtomicBool>) -> anyhow::Result<()> {
-        let mut deletes: JoinSet<anyhow::Result<()>> = JoinSet::new();
         while !stopping.load(Ordering::Relaxed) {
             let received = client
                 .receive_message()
@@ -79,14 +75,8 @@ impl Bare {
                 .await?;
             let done = self.handle_all(&received.messages.unwrap_or_default());
             if !done.is_empty() {
-                deletes.spawn(delete(client.clone(), url.clone(), done));
+                delete(client.clone(), url.clone(), done).await?;
             }
-            while deletes.len() > self.deletes_beside {
-                deletes.join_next().await.context("a delete is missing")???;
-            }
-        }
-        while let Some(deleted) = deletes.join_next().await {
-            deleted??;
         }
         Ok(())
     }

@@ -15,8 +15,8 @@ use crate::{
     report::{Report, Target},
     rig,
     sizes::Sizes,
-    sqs_bare::{self, Bare},
-    sqs_rig::{self, Queue},
+    sqs_bare::Bare,
+    sqs_rig::{self, Queue, RECEIVERS},
     sqs_sizes::SqsSizes,
     sqs_tally::Tally,
 };
@@ -210,7 +210,8 @@ impl<'a> Arm<'a> {
             let directory = tempfile::tempdir()?;
             let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
             let failures = self.queue.runtime.block_on(failures)?;
-            sqs_rig::ours(&self.queue, Some(&self.retry), Charge(Arc::clone(&hot)), failures, &tally)?;
+            let handler = Charge(Arc::clone(&hot));
+            sqs_rig::ours(&self.queue, Some(&self.retry), RECEIVERS, handler, failures, &tally)?;
         }
         let elapsed = begin.elapsed().as_secs_f64();
         let taken = tally.deleted_apart();
@@ -232,7 +233,7 @@ impl<'a> Arm<'a> {
             let index = sqs_rig::attribute(message, &System::SequenceNumber).parse().unwrap_or_default();
             with.handle(sqs_rig::attribute(message, &System::MessageGroupId).as_bytes(), index)
         };
-        let bare = Bare { handle: Arc::new(handle), deletes_beside: sqs_bare::DELETES_BESIDE };
+        let bare = Bare { handle: Arc::new(handle), receivers: RECEIVERS };
         let (until, hot, enough) = (Arc::clone(tally), Arc::clone(hot), sizes.overtaking);
         bare.run_until(&self.queue, tally, async move {
             until.done().await;

@@ -2,31 +2,29 @@
 
 use std::{hint::black_box, sync::Arc};
 
-use ordered_consumer::{MemoryFailureLog, SqliteFailureLog};
+use ordered_consumer::SqliteFailureLog;
 
 use crate::{
     arms::{self, Samples},
     report::{Report, Target},
     rig::{self, Nothing},
     sizes::Sizes,
-    sqs_bare::{Bare, DELETES_BESIDE},
-    sqs_rig::{self, Queue},
+    sqs_bare::Bare,
+    sqs_rig::{self, Queue, RECEIVERS},
     sqs_tally::{Measured, Tally},
 };
 
 const NAME: &str = "sqs-quiet";
-const ARMS: usize = 5;
+const ARMS: usize = 4;
 const BARE: usize = 0;
-const BARE_WAITING: usize = 1;
-const OURS: usize = 2;
-const OURS_IN_MEMORY: usize = 3;
-const BARE_BESIDE_LOCKED: usize = 4;
+const OURS: usize = 1;
+const BARE_FOUR: usize = 2;
+const OURS_FOUR: usize = 3;
 const WHAT: [(usize, &str); ARMS] = [
     (BARE, "a bare loop"),
-    (BARE_WAITING, "a bare loop that waits for each delete"),
-    (OURS, "consumer"),
-    (OURS_IN_MEMORY, "consumer with its failure log in memory"),
-    (BARE_BESIDE_LOCKED, "a bare loop that waits, beside groups that somebody else has in flight"),
+    (OURS, "consumer with one receiver"),
+    (BARE_FOUR, "four bare loops"),
+    (OURS_FOUR, "consumer with four receivers"),
 ];
 
 pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
@@ -49,15 +47,14 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     }
     let share = |arm: usize, of: usize| rates[arm].paired(&rates[of], |ours, bare| ours / bare);
     for (arm, of, what, target) in [
-        (OURS, BARE, "consumer / the bare loop", Target::AtLeast(0.9)),
-        (OURS, BARE_WAITING, "consumer / the bare loop that waits", Target::AtLeast(0.9)),
-        (OURS, BARE_BESIDE_LOCKED, "consumer / the bare loop beside groups in flight", Target::None),
-        (OURS, OURS_IN_MEMORY, "consumer / consumer with its failure log in memory", Target::None),
+        (OURS, BARE, "consumer / the bare loop, one receiver each", Target::AtLeast(0.9)),
+        (OURS_FOUR, BARE, "consumer with four receivers / the bare loop", Target::None),
+        (OURS_FOUR, BARE_FOUR, "consumer / the bare loops, four receivers each", Target::None),
     ] {
         report.add(NAME, what, "", &share(arm, of), target);
     }
     for (arm, what) in WHAT {
-        let target = if arm == OURS { Target::AtMost(0.25) } else { Target::None };
+        let target = if arm == OURS || arm == OURS_FOUR { Target::AtMost(0.25) } else { Target::None };
         report.add(NAME, format!("{what}, requests for each message"), "", &requests[arm], target);
     }
     for (arm, what) in WHAT {
@@ -70,25 +67,20 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
 fn run(queue: &Queue<'_>, arm: usize, sizes: &Sizes) -> anyhow::Result<Measured> {
     let (messages, groups) = (sizes.sqs.messages, sizes.sqs.groups);
     queue.fill((0..messages).map(|number| rig::entity("group", number % groups)))?;
-    let locked = if arm == BARE_BESIDE_LOCKED { queue.lock(sizes.sqs.locked)? } else { Vec::new() };
-    let tally = Tally::new(messages - locked.len(), None);
-    let directory = tempfile::tempdir()?;
-    match arm {
-        OURS => {
-            let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
-            sqs_rig::ours(queue, None, Nothing, queue.runtime.block_on(failures)?, &tally)?;
-        }
-        OURS_IN_MEMORY => sqs_rig::ours(queue, None, Nothing, MemoryFailureLog::new(), &tally)?,
-        _ => {
-            let handle = Arc::new(|message: &aws_sdk_sqs::types::Message| {
-                black_box(message);
-                true
-            });
-            let bare = Bare { handle, deletes_beside: if arm == BARE { DELETES_BESIDE } else { 0 } };
-            let until = Arc::clone(&tally);
-            bare.run_until(queue, &tally, async move { until.done().await })?;
-        }
+    let tally = Tally::new(messages, None);
+    let receivers = if arm == BARE || arm == OURS { 1 } else { RECEIVERS };
+    if arm == OURS || arm == OURS_FOUR {
+        let directory = tempfile::tempdir()?;
+        let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
+        let failures = queue.runtime.block_on(failures)?;
+        sqs_rig::ours(queue, None, receivers, Nothing, failures, &tally)?;
+    } else {
+        let handle = Arc::new(|message: &aws_sdk_sqs::types::Message| {
+            black_box(message);
+            true
+        });
+        let until = Arc::clone(&tally);
+        Bare { handle, receivers }.run_until(queue, &tally, async move { until.done().await })?;
     }
-    queue.delete(locked)?;
     tally.measured()
 }

@@ -24,12 +24,9 @@ use ordered_consumer::{FailureLog, Handler, OrderedConsumer};
 use ordered_consumer_sqs::{SqsPublisher, SqsSource};
 use tokio::runtime::Runtime;
 
-use crate::{
-    sqs_bare,
-    sqs_tally::{Counting, Tally},
-};
+use crate::sqs_tally::{Counting, Tally};
 
-/// Who asks for messages at once, in every arm: the adapter's own default.
+/// Who asks for messages at once, unless an arm says otherwise: the adapter's own default.
 pub(crate) const RECEIVERS: usize = 4;
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
@@ -117,35 +114,6 @@ impl<'a> Queue<'a> {
         Ok(())
     }
 
-    /// Receives from so many groups, one receive each; gives the receipts of what nobody else is given meanwhile.
-    pub(crate) fn lock(&self, groups: usize) -> anyhow::Result<Vec<String>> {
-        let seconds = i32::try_from(PATIENCE.as_secs())?;
-        let mut receipts = Vec::new();
-        for _ in 0..groups {
-            let receiving = self.client.receive_message().queue_url(&self.url);
-            let receiving =
-                receiving.max_number_of_messages(i32::try_from(BATCH_MAX)?).visibility_timeout(seconds);
-            let received = self.runtime.block_on(receiving.send()).context("nothing can be received")?;
-            receipts.extend(
-                received
-                    .messages
-                    .unwrap_or_default()
-                    .into_iter()
-                    .filter_map(|message| message.receipt_handle),
-            );
-        }
-        Ok(receipts)
-    }
-
-    /// Deletes what was received.
-    pub(crate) fn delete(&self, receipts: Vec<String>) -> anyhow::Result<()> {
-        for receipts in receipts.chunks(BATCH_MAX) {
-            let deleting = sqs_bare::delete(self.client.clone(), self.url.clone(), receipts.to_vec());
-            self.runtime.block_on(deleting)?;
-        }
-        Ok(())
-    }
-
     /// One of the queue's attributes.
     pub(crate) fn attribute(&self, name: &Attribute) -> anyhow::Result<String> {
         let asking = self.client.get_queue_attributes().queue_url(&self.url).attribute_names(name.clone());
@@ -167,6 +135,7 @@ impl Drop for Queue<'_> {
 pub(crate) fn ours<H: Handler>(
     queue: &Queue<'_>,
     retry: Option<&Queue<'_>>,
+    receivers: usize,
     handler: H,
     failures: impl FailureLog,
     tally: &Arc<Tally>,
@@ -174,7 +143,7 @@ pub(crate) fn ours<H: Handler>(
     let (url, retry, tally) = (queue.url.clone(), retry.map(|retry| retry.url.clone()), Arc::clone(tally));
     in_time(queue.runtime, async move {
         let client = client(Some(Arc::clone(&tally))).await?;
-        let mut source = SqsSource::builder(client.clone(), url).receivers(RECEIVERS).wait(WAIT);
+        let mut source = SqsSource::builder(client.clone(), url).receivers(receivers).wait(WAIT);
         let mut consumer = OrderedConsumer::new("bench", handler, failures);
         if let Some(retry) = retry {
             source = source.retry_queue(&retry);

@@ -6,8 +6,6 @@ pub(crate) struct SqsSizes {
     pub(crate) groups: usize,
     /// Messages of these groups, in turn, that each arm deletes in a round.
     pub(crate) messages: usize,
-    /// Groups that somebody else has in flight, in one arm of the bare loop: about as many as the consumer has.
-    pub(crate) locked: usize,
     /// Messages behind the one that fails for good.
     pub(crate) behind: usize,
     /// As many as a failing group does not get through in a round, and few enough for the emulator to find each at once.
@@ -24,7 +22,6 @@ impl SqsSizes {
             return Self {
                 groups: 100,
                 messages: 1_000,
-                locked: 10,
                 behind: 500,
                 behind_few: 200,
                 overtaking: 20,
@@ -34,7 +31,6 @@ impl SqsSizes {
         Self {
             groups: 1_000,
             messages: 10_000,
-            locked: 30,
             behind: 50_000,
             behind_few: 3_000,
             overtaking: 100,
