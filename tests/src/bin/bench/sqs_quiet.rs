@@ -10,19 +10,23 @@ use crate::{
     rig::{self, Nothing},
     sizes::Sizes,
     sqs_bare::Bare,
-    sqs_rig::{self, Queue, RECEIVERS},
+    sqs_rig::{self, Queue},
     sqs_tally::{Measured, Tally},
 };
 
 const NAME: &str = "sqs-quiet";
-const ARMS: usize = 4;
+/// Who asks at once, in each arm.
+const RECEIVERS: [usize; ARMS] = [1, sqs_rig::RECEIVERS, 1, 4, 4];
+const ARMS: usize = 5;
 const BARE: usize = 0;
 const OURS: usize = 1;
-const BARE_FOUR: usize = 2;
-const OURS_FOUR: usize = 3;
+const OURS_ONE: usize = 2;
+const BARE_FOUR: usize = 3;
+const OURS_FOUR: usize = 4;
 const WHAT: [(usize, &str); ARMS] = [
     (BARE, "a bare loop"),
-    (OURS, "consumer with one receiver"),
+    (OURS, "consumer"),
+    (OURS_ONE, "consumer with one receiver"),
     (BARE_FOUR, "four bare loops"),
     (OURS_FOUR, "consumer with four receivers"),
 ];
@@ -47,14 +51,15 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     }
     let share = |arm: usize, of: usize| rates[arm].paired(&rates[of], |ours, bare| ours / bare);
     for (arm, of, what, target) in [
-        (OURS, BARE, "consumer / the bare loop, one receiver each", Target::AtLeast(0.9)),
-        (OURS_FOUR, BARE, "consumer with four receivers / the bare loop", Target::None),
-        (OURS_FOUR, BARE_FOUR, "consumer / the bare loops, four receivers each", Target::None),
+        (OURS, BARE, "consumer / the bare loop", Target::AtLeast(0.9)),
+        (OURS_ONE, BARE, "consumer with one receiver / the bare loop", Target::None),
+        (OURS_FOUR, BARE_FOUR, "consumer with four receivers / four bare loops", Target::None),
+        (BARE_FOUR, BARE, "four bare loops / the bare loop", Target::None),
     ] {
         report.add(NAME, what, "", &share(arm, of), target);
     }
     for (arm, what) in WHAT {
-        let target = if arm == OURS || arm == OURS_FOUR { Target::AtMost(0.25) } else { Target::None };
+        let target = if arm == BARE || arm == BARE_FOUR { Target::None } else { Target::AtMost(0.25) };
         report.add(NAME, format!("{what}, requests for each message"), "", &requests[arm], target);
     }
     for (arm, what) in WHAT {
@@ -68,8 +73,8 @@ fn run(queue: &Queue<'_>, arm: usize, sizes: &Sizes) -> anyhow::Result<Measured>
     let (messages, groups) = (sizes.sqs.messages, sizes.sqs.groups);
     queue.fill((0..messages).map(|number| rig::entity("group", number % groups)))?;
     let tally = Tally::new(messages, None);
-    let receivers = if arm == BARE || arm == OURS { 1 } else { RECEIVERS };
-    if arm == OURS || arm == OURS_FOUR {
+    let receivers = RECEIVERS[arm];
+    if arm != BARE && arm != BARE_FOUR {
         let directory = tempfile::tempdir()?;
         let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
         let failures = queue.runtime.block_on(failures)?;

@@ -27,7 +27,7 @@ use tokio::runtime::Runtime;
 use crate::sqs_tally::{Counting, Tally};
 
 /// Who asks for messages at once, unless an arm says otherwise: the adapter's own default.
-pub(crate) const RECEIVERS: usize = 4;
+pub(crate) const RECEIVERS: usize = 2;
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
 /// How long a receive waits, in every arm: only at the end of a run is there nothing to receive.
