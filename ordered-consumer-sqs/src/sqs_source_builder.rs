@@ -39,7 +39,7 @@ impl SqsSourceBuilder {
             retry_url: None,
             stream: None,
             mapping: SqsMapping::new(),
-            receivers: 4,
+            receivers: 2,
             retry_receivers: 1,
             wait: Duration::from_secs(5),
             visibility: None,
@@ -71,7 +71,7 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// How many ask for events at once; 4 unless changed, at least 1. More of them need more requests when there is
+    /// How many ask for events at once; 2 unless changed, at least 1. More of them need more requests when there is
     /// little to do, one each for every [`wait`](Self::wait).
     pub fn receivers(mut self, receivers: usize) -> Self {
         self.receivers = receivers.max(1);

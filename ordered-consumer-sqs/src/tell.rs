@@ -26,46 +26,73 @@ pub(crate) fn place_of(id: &str) -> Option<usize> {
     id.parse().ok()
 }
 
-type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
+/// What a request was.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Told {
+    Deletes,
+    Release,
+}
+
+/// Requests that are under way.
+#[derive(Default)]
+struct Requests {
+    all: FuturesUnordered<Pin<Box<dyn Future<Output = Told> + Send>>>,
+    deletes: usize,
+}
+
+impl Requests {
+    fn begin(&mut self, told: Told, request: impl Future<Output = ()> + Send + 'static) {
+        self.deletes += usize::from(told == Told::Deletes);
+        self.all.push(Box::pin(request.map(move |()| told)));
+    }
+
+    fn ended(&mut self, told: Told) {
+        self.deletes -= usize::from(told == Told::Deletes);
+    }
+}
 
 /// Runs until the source is gone.
 pub(crate) async fn tell(shared: Arc<Shared>) {
-    let mut requests: FuturesUnordered<Request> = FuturesUnordered::new();
+    let mut requests = Requests::default();
     loop {
         let told = shared.told.notified();
         let look_at = start(&shared, &mut requests);
         tokio::select! {
             () = told => {}
-            Some(()) = requests.next(), if !requests.is_empty() => {}
+            Some(told) = requests.all.next(), if !requests.all.is_empty() => requests.ended(told),
             () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
         }
-        while let Some(Some(())) = requests.next().now_or_never() {}
+        while let Some(Some(told)) = requests.all.next().now_or_never() {
+            requests.ended(told);
+        }
     }
 }
 
 /// Begins what can be begun; says when to look again for a batch that is not full yet.
-fn start(shared: &Arc<Shared>, requests: &mut FuturesUnordered<Request>) -> Option<Instant> {
+fn start(shared: &Arc<Shared>, requests: &mut Requests) -> Option<Instant> {
     let mut look_at: Option<Instant> = None;
     let mut flights = shared.flights();
     while let Some(release) = flights.take_release() {
         // Not counted: giving back must not wait for deletes.
         let shared = Arc::clone(shared);
-        requests.push(Box::pin(async move {
+        requests.begin(Told::Release, async move {
             give_back(&shared, release).await;
             shared.change(Flights::released);
-        }));
+        });
     }
     for queue in 0..shared.queues.len() {
-        while requests.len() < REQUESTS_MAX {
+        while requests.all.len() < REQUESTS_MAX {
             let (ready, Some(since)) = flights.ready(queue) else { break };
             let due = since + shared.delete_linger;
-            // A batch that may fill up costs one request instead of several.
-            if ready < BATCH_MAX && due > Instant::now() && !shared.is_closing() {
+            // A batch that may fill up costs one request instead of several; while SQS is asked for nothing, waiting only
+            // keeps groups from others.
+            let may_fill = requests.deletes > 0 && due > Instant::now();
+            if ready < BATCH_MAX && may_fill && !shared.is_closing() {
                 look_at = Some(look_at.map_or(due, |at| at.min(due)));
                 break;
             }
             let deletes = flights.take_deletes(queue, BATCH_MAX);
-            requests.push(Box::pin(delete(Arc::clone(shared), queue, deletes)));
+            requests.begin(Told::Deletes, delete(Arc::clone(shared), queue, deletes));
         }
     }
     look_at

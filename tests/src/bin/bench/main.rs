@@ -34,6 +34,18 @@ mod report;
 mod rig;
 mod seed;
 mod sizes;
+#[cfg(feature = "services")]
+mod sqs_bare;
+#[cfg(feature = "services")]
+mod sqs_failing_group;
+#[cfg(feature = "services")]
+mod sqs_quiet;
+#[cfg(feature = "services")]
+mod sqs_rig;
+#[cfg(feature = "services")]
+mod sqs_sizes;
+#[cfg(feature = "services")]
+mod sqs_tally;
 mod timed_source;
 #[cfg(feature = "services")]
 mod zipf;
@@ -95,6 +107,15 @@ enum Name {
     /// The four benchmarks with Kafka.
     #[cfg(feature = "services")]
     Kafka,
+    /// Messages of clear groups from SQS, at SQS_ENDPOINT_URL, against a bare receive-delete loop.
+    #[cfg(feature = "services")]
+    SqsQuiet,
+    /// One group that fails for good, beside others, against a bare loop with a dead-letter queue.
+    #[cfg(feature = "services")]
+    SqsFailingGroup,
+    /// The two benchmarks with SQS.
+    #[cfg(feature = "services")]
+    Sqs,
     /// Very many parked entities, retried by one call.
     BulkRetry,
     /// Everything.
@@ -163,24 +184,44 @@ fn measure(arguments: &Arguments) -> anyhow::Result<Report> {
         bulk_retry::measure(&sizes, &mut report)?;
     }
     #[cfg(feature = "services")]
-    measure_kafka(arguments.name, &sizes, &mut report)?;
+    measure_with_brokers(arguments.name, &sizes, &mut report)?;
     Ok(report)
 }
 
+/// A benchmark that needs a broker.
 #[cfg(feature = "services")]
-fn measure_kafka(name: Name, sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
-    type Measure = fn(&Sizes, &mut Report) -> anyhow::Result<()>;
-    let benchmarks: [(Name, &str, Measure); 4] = [
-        (Name::KafkaQuiet, "kafka-quiet", kafka_quiet::measure),
-        (Name::KafkaConcurrent, "kafka-concurrent", kafka_concurrent::measure),
-        (Name::KafkaFailures, "kafka-failures", kafka_failures::measure),
-        (Name::KafkaRetryTopic, "kafka-retry-topic", kafka_retry_topic::measure),
+struct OfBroker {
+    name: Name,
+    what: &'static str,
+    /// The benchmarks that it is one of.
+    group: Name,
+    /// Why `all` skips it.
+    skipped: Option<&'static str>,
+    measure: fn(&Sizes, &mut Report) -> anyhow::Result<()>,
+}
+
+#[cfg(feature = "services")]
+fn measure_with_brokers(name: Name, sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
+    let no_kafka = kafka_rig::servers().is_none().then_some("KAFKA_BOOTSTRAP_SERVERS names no broker");
+    let no_sqs = sqs_rig::endpoint().is_none().then_some("SQS_ENDPOINT_URL names no endpoint");
+    let kafka = |name, what, measure| OfBroker { name, what, group: Name::Kafka, skipped: no_kafka, measure };
+    let sqs = |name, what, measure| OfBroker { name, what, group: Name::Sqs, skipped: no_sqs, measure };
+    let benchmarks = [
+        kafka(Name::KafkaQuiet, "kafka-quiet", kafka_quiet::measure),
+        kafka(Name::KafkaConcurrent, "kafka-concurrent", kafka_concurrent::measure),
+        kafka(Name::KafkaFailures, "kafka-failures", kafka_failures::measure),
+        kafka(Name::KafkaRetryTopic, "kafka-retry-topic", kafka_retry_topic::measure),
+        sqs(Name::SqsQuiet, "sqs-quiet", sqs_quiet::measure),
+        sqs(Name::SqsFailingGroup, "sqs-failing-group", sqs_failing_group::measure),
     ];
-    for (this, what, measure) in benchmarks {
-        if name == Name::All && kafka_rig::servers().is_none() {
-            eprintln!("skipping {what}: KAFKA_BOOTSTRAP_SERVERS names no broker");
-            report.skip(what, "KAFKA_BOOTSTRAP_SERVERS names no broker");
-        } else if name == this || matches!(name, Name::Kafka | Name::All) {
+    for OfBroker { name: this, what, group, skipped, measure } in benchmarks {
+        if name != this && name != group && name != Name::All {
+            continue;
+        }
+        if let Some(why) = skipped.filter(|_| name == Name::All) {
+            eprintln!("skipping {what}: {why}");
+            report.skip(what, why);
+        } else {
             eprintln!("measuring {what} ...");
             measure(sizes, report)?;
         }

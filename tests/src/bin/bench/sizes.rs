@@ -24,6 +24,8 @@ pub(crate) struct Sizes {
     pub(crate) bulk_step: Duration,
     #[cfg(feature = "services")]
     pub(crate) kafka: crate::kafka_sizes::KafkaSizes,
+    #[cfg(feature = "services")]
+    pub(crate) sqs: crate::sqs_sizes::SqsSizes,
 }
 
 impl Sizes {
@@ -45,6 +47,8 @@ impl Sizes {
             bulk_step: Duration::from_secs(10),
             #[cfg(feature = "services")]
             kafka: crate::kafka_sizes::KafkaSizes::new(quick),
+            #[cfg(feature = "services")]
+            sqs: crate::sqs_sizes::SqsSizes::new(quick),
         };
         if !quick {
             return full;

@@ -1,0 +1,256 @@
+//! What one group that fails for good does to the others, and what becomes of its order; with ours and without.
+
+use std::{
+    sync::{Arc, OnceLock},
+    time::{Duration, Instant},
+};
+
+use anyhow::Context as _;
+use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Attribute};
+use ordered_consumer::{Event, Handler, HandlerError, SqliteFailureLog};
+use tokio::{runtime::Runtime, sync::watch};
+
+use crate::{
+    arms::{self, Samples},
+    report::{Report, Target},
+    rig,
+    sizes::Sizes,
+    sqs_bare::Bare,
+    sqs_rig::{self, Queue, RECEIVERS},
+    sqs_sizes::SqsSizes,
+    sqs_tally::Tally,
+};
+
+const NAME: &str = "sqs-failing-group";
+/// The group beside the others.
+const HOT: &str = "hot";
+/// After so many receives the bare loop's queue moves a message to its dead-letter queue.
+const RECEIVES_MAX: u32 = 3;
+
+const ARMS: usize = 6;
+const ALONE: usize = 0;
+const FAILING: usize = 1;
+const FAILING_FEW: usize = 2;
+const NONE_FAILS: usize = 3;
+const BARE_ALONE: usize = 4;
+const BARE_FAILING: usize = 5;
+
+/// What a run knows of the hot group: the first message of it that the run meets fails, whenever it is tried.
+struct Hot {
+    fails: bool,
+    first: OnceLock<(u128, Instant)>,
+    /// Messages of the group that were handled although that one was not.
+    overtaking: watch::Sender<usize>,
+    overtaken_at: OnceLock<Instant>,
+}
+
+impl Hot {
+    fn new(fails: bool) -> Arc<Self> {
+        let (first, overtaken_at) = (OnceLock::new(), OnceLock::new());
+        Arc::new(Self { fails, first, overtaking: watch::Sender::new(0), overtaken_at })
+    }
+
+    /// Says whether the message is handled.
+    fn handle(&self, group: &[u8], index: u128) -> bool {
+        if !self.fails || group != HOT.as_bytes() {
+            return true;
+        }
+        let (first, _) = *self.first.get_or_init(|| (index, Instant::now()));
+        if first == index {
+            return false;
+        }
+        self.overtaken_at.get_or_init(Instant::now);
+        self.overtaking.send_modify(|count| *count += 1);
+        true
+    }
+
+    /// From the first failure to the first message that overtakes.
+    fn overtaken_after(&self) -> Option<Duration> {
+        let (_, failed_at) = self.first.get()?;
+        Some(self.overtaken_at.get()?.duration_since(*failed_at))
+    }
+}
+
+struct Charge(Arc<Hot>);
+
+impl Handler for Charge {
+    async fn handle(&self, event: Event) -> Result<(), HandlerError> {
+        if self.0.handle(event.entity(), event.index().get()) {
+            return Ok(());
+        }
+        Err(anyhow::anyhow!("this message fails for good").into())
+    }
+}
+
+/// An arm's queue, which is kept from one round to the next.
+struct Arm<'a> {
+    queue: Queue<'a>,
+    retry: Queue<'a>,
+    /// With it, the queue gives up by itself.
+    dead: Option<Queue<'a>>,
+    /// Messages of the hot group to be sent before the next round.
+    missing: usize,
+    dead_before: usize,
+}
+
+/// What one round of an arm came to.
+#[derive(Default)]
+struct Round {
+    rate: f64,
+    /// Messages of the hot group that left the queue, each second.
+    taken: f64,
+    overtaking: f64,
+    overtaken_after: f64,
+    dead: f64,
+}
+
+pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
+    let runtime = rig::runtime()?;
+    let mut arms = Vec::new();
+    for arm in 0..ARMS {
+        arms.push(Arm::new(&runtime, arm, &sizes.sqs)?);
+    }
+    let mut rounds: [[Samples; ARMS]; 5] = Default::default();
+    arms::alternate::<ARMS, _>(
+        sizes.rounds,
+        |arm, _| arms.get_mut(arm).context("there is no such arm")?.run(arm, &sizes.sqs),
+        |arm, round| {
+            let Round { rate, taken, overtaking, overtaken_after, dead } = round;
+            for (samples, value) in rounds.iter_mut().zip([rate, taken, overtaking, overtaken_after, dead]) {
+                samples[arm].push(value);
+            }
+        },
+    )?;
+    tell(report, &sizes.sqs, &rounds);
+    Ok(())
+}
+
+fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
+    let SqsSizes { behind, behind_few, .. } = sizes;
+    let [rates, taken, overtaking, overtaken_after, dead] = rounds;
+    let mut add = |what: &str, unit, samples: &Samples, target| report.add(NAME, what, unit, samples, target);
+    for (arm, beside) in [
+        (ALONE, "consumer, no other group".to_owned()),
+        (FAILING, format!("consumer, beside a group that fails with {behind} behind")),
+        (FAILING_FEW, format!("consumer, beside one that fails with {behind_few} behind")),
+        (NONE_FAILS, format!("consumer, beside a group of {behind} that does not fail")),
+        (BARE_ALONE, "a bare loop, no other group".to_owned()),
+        (BARE_FAILING, format!("a bare loop, beside a group that fails with {behind} behind")),
+    ] {
+        add(&format!("others per second, {beside}"), "messages", &rates[arm], Target::None);
+    }
+    let share = |of: usize, to: usize| rates[of].paired(&rates[to], |beside, alone| beside / alone);
+    let alone = Target::AtLeast(0.95);
+    add("others per second, beside the failing group / none", "", &share(FAILING, ALONE), alone);
+    let what = format!("others per second, beside the one with {behind_few} behind / none");
+    add(&what, "", &share(FAILING_FEW, ALONE), alone);
+    let what = "others per second, beside the failing group / beside one that does not fail";
+    add(what, "", &share(FAILING, NONE_FAILS), Target::None);
+    let what = "others per second, beside the one that does not fail / none";
+    add(what, "", &share(NONE_FAILS, ALONE), Target::None);
+    let what = "others per second, a bare loop, beside the failing group / none";
+    add(what, "", &share(BARE_FAILING, BARE_ALONE), Target::None);
+    for (arm, what) in [
+        (FAILING, format!("held of the failing group per second, {behind} behind")),
+        (FAILING_FEW, format!("held of the failing group per second, {behind_few} behind")),
+        (NONE_FAILS, "handled of the group that does not fail per second".to_owned()),
+    ] {
+        add(&what, "messages", &taken[arm], Target::None);
+    }
+    let what = "messages that overtook the failed one";
+    add(&format!("consumer, {what}"), "messages", &overtaking[FAILING], Target::AtMost(0.0));
+    let what = format!("a bare loop, {what}, until the round was ended");
+    add(&what, "messages", &overtaking[BARE_FAILING], Target::None);
+    let what = "a bare loop, from the failure to the first that overtook it";
+    add(what, "s", &overtaken_after[BARE_FAILING], Target::None);
+    let what = "a bare loop, in the dead-letter queue without ever being tried";
+    add(what, "messages", &dead[BARE_FAILING], Target::None);
+}
+
+impl<'a> Arm<'a> {
+    fn new(runtime: &'a Runtime, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Self> {
+        let is_bare = arm == BARE_ALONE || arm == BARE_FAILING;
+        let dead = is_bare.then(|| Queue::create(runtime, "dead", &[])).transpose()?;
+        let policy = dead.as_ref().map(|dead| {
+            let arn = dead.attribute(&Attribute::QueueArn)?;
+            anyhow::Ok(format!(r#"{{"deadLetterTargetArn":"{arn}","maxReceiveCount":{RECEIVES_MAX}}}"#))
+        });
+        let policy = policy.transpose()?;
+        let visibility = sizes.visibility_seconds.to_string();
+        let mut attributes = Vec::new();
+        if let Some(policy) = &policy {
+            attributes.extend([
+                (Attribute::RedrivePolicy, policy.as_str()),
+                (Attribute::VisibilityTimeout, visibility.as_str()),
+            ]);
+        }
+        let missing = match arm {
+            ALONE | BARE_ALONE => 0,
+            FAILING_FEW => sizes.behind_few,
+            _ => sizes.behind + 1,
+        };
+        Ok(Self {
+            queue: Queue::create(runtime, "failing", &attributes)?,
+            retry: Queue::create(runtime, "failing-retry", &[])?,
+            dead,
+            missing,
+            dead_before: 0,
+        })
+    }
+
+    fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
+        self.queue.fill((0..std::mem::take(&mut self.missing)).map(|_| HOT.to_owned()))?;
+        self.queue.fill((0..sizes.messages).map(|number| rig::entity("group", number % sizes.groups)))?;
+        let tally = Tally::new(sizes.messages, Some(HOT));
+        let hot = Hot::new(matches!(arm, FAILING | FAILING_FEW | BARE_FAILING));
+        let begin = Instant::now();
+        if self.dead.is_some() {
+            self.bare(&hot, &tally, sizes)?;
+        } else {
+            let directory = tempfile::tempdir()?;
+            let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
+            let failures = self.queue.runtime.block_on(failures)?;
+            let handler = Charge(Arc::clone(&hot));
+            sqs_rig::ours(&self.queue, Some(&self.retry), RECEIVERS, handler, failures, &tally)?;
+        }
+        let elapsed = begin.elapsed().as_secs_f64();
+        let taken = tally.deleted_apart();
+        let dead = self.newly_dead()?;
+        self.missing = taken + dead;
+        Ok(Round {
+            rate: tally.measured()?.rate,
+            taken: taken as f64 / elapsed,
+            overtaking: *hot.overtaking.borrow() as f64,
+            overtaken_after: hot.overtaken_after().map_or(f64::NAN, |after| after.as_secs_f64()),
+            dead: dead.saturating_sub(1) as f64,
+        })
+    }
+
+    /// Until the others are done with, and until it is seen what becomes of the group that fails.
+    fn bare(&self, hot: &Arc<Hot>, tally: &Arc<Tally>, sizes: &SqsSizes) -> anyhow::Result<()> {
+        let with = Arc::clone(hot);
+        let handle = move |message: &Message| {
+            let index = sqs_rig::attribute(message, &System::SequenceNumber).parse().unwrap_or_default();
+            with.handle(sqs_rig::attribute(message, &System::MessageGroupId).as_bytes(), index)
+        };
+        let bare = Bare { handle: Arc::new(handle), receivers: RECEIVERS };
+        let (until, hot, enough) = (Arc::clone(tally), Arc::clone(hot), sizes.overtaking);
+        bare.run_until(&self.queue, tally, async move {
+            until.done().await;
+            if hot.fails {
+                let mut overtaking = hot.overtaking.subscribe();
+                // The sender lives as long as the group does, so that there is no error.
+                drop(overtaking.wait_for(|count| *count >= enough).await);
+            }
+        })
+    }
+
+    /// Messages that the queue has given up since the last look.
+    fn newly_dead(&mut self) -> anyhow::Result<usize> {
+        let Some(dead) = &self.dead else { return Ok(0) };
+        let all = dead.attribute(&Attribute::ApproximateNumberOfMessages)?.parse::<usize>()?;
+        let newly = all.saturating_sub(self.dead_before);
+        self.dead_before = all;
+        Ok(newly)
+    }
+}
