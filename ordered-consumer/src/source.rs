@@ -267,6 +267,9 @@ pub struct Lease {
     end_after_micros: Arc<AtomicU64>,
 }
 
+/// It is over, however long it was to last.
+const ENDED: u64 = u64::MAX;
+
 impl Lease {
     /// A lease that begins now.
     #[must_use]
@@ -276,23 +279,27 @@ impl Lease {
         lease
     }
 
-    /// Lets the lease last so long from now; never shortens it.
+    /// Lets the lease last so long from now; never shortens it, and does nothing once it was [ended](Self::end).
     pub fn extend(&self, lasts: Duration) {
         let end = self.start.elapsed().saturating_add(lasts);
-        let micros = u64::try_from(end.as_micros()).unwrap_or(u64::MAX);
+        let micros = u64::try_from(end.as_micros()).unwrap_or(ENDED).min(ENDED - 1);
+        // The highest of all numbers is never raised: what was ended stays so.
         self.end_after_micros.fetch_max(micros, Ordering::SeqCst);
     }
 
-    /// Ends the lease now, as when the broker has said that it is gone.
+    /// Ends the lease for good, as when the broker has said that it is gone, or an event of it is not done with: what is
+    /// behind that must not start, whoever extends the lease meanwhile.
     pub fn end(&self) {
-        self.end_after_micros.store(0, Ordering::SeqCst);
+        self.end_after_micros.store(ENDED, Ordering::SeqCst);
     }
 
     /// How long it still lasts; zero once it is over.
     #[must_use]
     pub fn remaining(&self) -> Duration {
-        Duration::from_micros(self.end_after_micros.load(Ordering::SeqCst))
-            .saturating_sub(self.start.elapsed())
+        match self.end_after_micros.load(Ordering::SeqCst) {
+            ENDED => Duration::ZERO,
+            end => Duration::from_micros(end).saturating_sub(self.start.elapsed()),
+        }
     }
 }
 

@@ -1,10 +1,10 @@
-//! A TCP proxy that makes a server slow, and cuts connections at a moment of a test's choice.
+//! A TCP proxy that makes a server slow, cuts connections at a moment of a test's choice, and has the server be away.
 
 use std::{
     net::SocketAddr,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -52,6 +52,8 @@ struct Shared {
     pause_micros: AtomicU64,
     /// What to cut at next, each once.
     cuts: Mutex<Vec<Cut>>,
+    /// Whoever connects is cut off at once.
+    shut: AtomicBool,
     /// Raised to cut whatever is connected.
     generation: watch::Sender<u64>,
     connections: AtomicUsize,
@@ -73,6 +75,7 @@ impl DelayingProxy {
             piece_bytes: AtomicUsize::new(64 * 1024),
             pause_micros: AtomicU64::new(0),
             cuts: Mutex::default(),
+            shut: AtomicBool::new(false),
             generation: watch::Sender::new(0),
             connections: AtomicUsize::new(0),
             pieces: AtomicUsize::new(0),
@@ -108,6 +111,17 @@ impl DelayingProxy {
     /// Cuts every connection that there is now; those to come are forwarded.
     pub fn cut_all(&self) {
         self.shared.generation.send_modify(|generation| *generation += 1);
+    }
+
+    /// Cuts every connection, and those to come, until it is [opened](Self::open): the server is away.
+    pub fn shut(&self) {
+        self.shared.shut.store(true, Ordering::SeqCst);
+        self.cut_all();
+    }
+
+    /// From now on connections are forwarded again.
+    pub fn open(&self) {
+        self.shared.shut.store(false, Ordering::SeqCst);
     }
 
     /// How many connections were accepted so far.
@@ -176,6 +190,10 @@ async fn accept(listener: TcpListener, server: SocketAddr, shared: Arc<Shared>) 
         tokio::spawn(async move {
             let mut generation = shared.generation.subscribe();
             let mine = *generation.borrow();
+            // Asked after the generation is read: of whoever shuts it now, one or the other is seen.
+            if shared.shut.load(Ordering::SeqCst) {
+                return;
+            }
             let cut = generation.wait_for(|now| *now != mine);
             tokio::select! {
                 // Whatever ends it ends both directions: their halves are dropped.

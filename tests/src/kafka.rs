@@ -1,7 +1,6 @@
 //! A topic of a test's own, and the group that reads it, as somebody sees them who is neither.
 
 use std::{
-    collections::{BTreeMap, BTreeSet},
     sync::atomic::{AtomicU32, Ordering},
     time::{Duration, Instant},
 };
@@ -17,10 +16,9 @@ use rdkafka::{
 };
 use tokio::runtime::{Builder, Runtime};
 
-const PATIENCE: Duration = Duration::from_secs(60);
+use crate::processes::checker::Sent;
 
-/// What was sent: the indexes of each entity of each stream.
-pub type Sent = BTreeMap<(String, String), BTreeSet<u64>>;
+const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A topic and a group, and clients for them. Its calls wait, and are for threads outside a runtime.
 pub struct KafkaTopic {
@@ -122,7 +120,7 @@ impl KafkaTopic {
         for (entity, delivered) in entities.into_iter().zip(delivered) {
             let at = delivered.unwrap_or_else(|(error, _)| panic!("{entity} was not sent: {error}"));
             let stream = self.stream(at.partition);
-            let index = u64::try_from(at.offset).unwrap();
+            let index = u128::try_from(at.offset).unwrap();
             self.sent.entry((stream, entity)).or_default().insert(index);
         }
     }

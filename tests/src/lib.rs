@@ -4,6 +4,8 @@ pub mod both_logs;
 pub mod counting_source;
 pub mod delaying_proxy;
 #[cfg(feature = "services")]
+pub mod gateway;
+#[cfg(feature = "services")]
 pub mod kafka;
 #[cfg(feature = "services")]
 pub mod kafka_server;
@@ -21,6 +23,8 @@ pub mod recorder;
 pub mod running;
 pub mod scripted;
 pub mod snapshot;
+#[cfg(feature = "services")]
+pub mod sqs;
 pub mod store;
 pub mod world;
 

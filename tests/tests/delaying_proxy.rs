@@ -124,3 +124,19 @@ async fn a_server_that_is_not_there_is_a_connection_that_ends() {
     let mut client = TcpStream::connect(proxy.address()).await.unwrap();
     assert_eq!(client.read(&mut [0; 1]).await.unwrap_or(0), 0);
 }
+
+#[tokio::test]
+async fn while_it_is_shut_nothing_comes_through_and_then_everything_again() {
+    let (server, got) = echo().await;
+    let proxy = DelayingProxy::start(server).await.unwrap();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut client, b"one").await.unwrap(), b"one");
+    proxy.shut();
+    assert!(ask(&mut client, b"two").await.is_err(), "who was connected is cut off");
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert!(ask(&mut client, b"three").await.is_err(), "who connects is cut off");
+    proxy.open();
+    let mut client = TcpStream::connect(proxy.address()).await.unwrap();
+    assert_eq!(ask(&mut client, b"four").await.unwrap(), b"four");
+    assert_eq!(*got.lock().unwrap(), b"onefour");
+}

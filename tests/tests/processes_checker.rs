@@ -11,10 +11,10 @@ fn sent() -> Sent {
     BTreeMap::from([(entity("a"), BTreeSet::from([0, 2, 3])), (entity("b"), BTreeSet::from([1]))])
 }
 
-fn run(what: &str, process: u32, run: u32, event: (&str, u64)) -> String {
+fn run(what: &str, process: u32, run: u32, event: (&str, u128)) -> String {
     let (entity, index) = event;
     format!(
-        r#"{{"what":"{what}","process":{process},"run":{run},"stream":"{STREAM}","entity":"{entity}","index":{index},"attempt":1,"at_ms":0}}"#
+        r#"{{"what":"{what}","process":{process},"run":{run},"stream":"{STREAM}","entity":"{entity}","index":"{index}","attempt":1,"at_ms":0}}"#
     )
 }
 
@@ -23,7 +23,7 @@ fn trouble(what: &str, process: u32) -> String {
 }
 
 /// A run that begins and succeeds at once.
-fn done(process: u32, number: u32, event: (&str, u64)) -> Vec<String> {
+fn done(process: u32, number: u32, event: (&str, u128)) -> Vec<String> {
     vec![run("began", process, number, event), run("succeeded", process, number, event)]
 }
 
@@ -133,8 +133,8 @@ fn a_duplicate_needs_trouble_since_its_last_success() {
 
 #[test]
 fn an_event_given_out_again_or_handed_over_may_come_again_and_no_other() {
-    let about = |what: &str, index: u64| {
-        vec![format!(r#"{{"what":"{what}","process":2,"stream":"{STREAM}","index":{index}}}"#)]
+    let about = |what: &str, index: u128| {
+        vec![format!(r#"{{"what":"{what}","process":2,"stream":"{STREAM}","index":"{index}"}}"#)]
     };
     accepted(&with(&[about("time_ran_out", 3), done(1, 9, ("a", 3))]));
     rejected(&with(&[about("time_ran_out", 2), done(1, 9, ("a", 3))]), "ran again without a reason");
@@ -180,4 +180,14 @@ fn of_a_process_that_goes_on_the_first_run_of_an_entity_may_be_late_and_no_secon
     ];
     let lines = [good()[..8].to_vec(), both[1..].concat()].concat();
     assert_eq!(accepted(&lines).overlaps, 1);
+}
+
+#[test]
+fn indexes_beyond_64_bits_are_told_from_their_neighbours() {
+    let first = u128::from(u64::MAX) + 1;
+    let sent = BTreeMap::from([((STREAM.to_owned(), "a".to_owned()), BTreeSet::from([first, first + 1]))]);
+    let [one, two] = [done(1, 0, ("a", first)), done(1, 1, ("a", first + 1))];
+    assert_eq!(check(&sent, &[one.clone(), two.clone()].concat().join("\n")).wrong, [""; 0]);
+    let overtaken = check(&sent, &[two, one].concat().join("\n")).wrong;
+    assert!(overtaken[0].contains(&format!("began before {first} had succeeded")), "{overtaken:?}");
 }

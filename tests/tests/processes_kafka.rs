@@ -3,10 +3,7 @@
 #![cfg(feature = "services")]
 #![expect(clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
 
-use std::{
-    thread,
-    time::{Duration, Instant},
-};
+use std::time::Duration;
 
 use ordered_consumer_tests::{
     kafka::KafkaTopic,
@@ -34,34 +31,9 @@ fn quick(seed: u64) -> Plan {
     Plan { seed, pause_below_ms: 40, ..Plan::default() }
 }
 
-/// Two to four processes; in each round some events, and then a kill, a stop, a zombie, or one that leaves.
 fn kills_and_stops(seed: u64, assignor: (&str, &str), retry: bool) {
     let mut team = team(topic(6), quick(seed), &[assignor], retry);
-    for _ in 0..2 + team.draw(3) {
-        team.join();
-    }
-    for round in 0..8 {
-        team.send(80, 12);
-        let begun = team.successes();
-        team.until("something is handled", |team| team.successes() > begun);
-        let process = team.one();
-        match (round, team.draw(4)) {
-            // Its session is over when it goes on: what it still writes and commits must be refused.
-            (2, _) => team.stop_for(process, ZOMBIE),
-            (_, 0) => {
-                let time = Duration::from_millis(50 + team.draw(500));
-                team.stop_for(process, time);
-            }
-            (_, 1) => {
-                team.leave(process);
-                team.join();
-            }
-            _ => {
-                team.kill(process);
-                team.join();
-            }
-        }
-    }
+    team.kill_and_stop(ZOMBIE);
     let verdict = team.finish();
     assert!(verdict.failures > 50 && verdict.runs >= 640, "too little happened: {verdict:?}");
 }
@@ -90,26 +62,7 @@ fn killed_and_stopped_readers_of_kafka_lose_and_overtake_nothing_through_the_ret
 fn storm(seed: u64, assignor: (&str, &str)) {
     let seconds = std::env::var("ORDERED_CONSUMER_STORM_SECONDS").map_or(10, |text| text.parse().unwrap());
     let mut team = team(topic(4), quick(seed), &[assignor], false);
-    team.join();
-    team.join();
-    let (begin, mut joined) = (Instant::now(), vec![]);
-    let mut changes = 0_u32;
-    while begin.elapsed() < Duration::from_secs(seconds) {
-        team.send(10, 12);
-        match joined.pop() {
-            Some(process) if joined.len() == 1 || team.draw(2) == 0 => team.leave(process),
-            Some(process) => {
-                joined.push(process);
-                joined.push(team.join());
-            }
-            None => joined.push(team.join()),
-        }
-        changes += 1;
-        // The storm's own beat: whoever is not ready by then is overtaken by the next change.
-        thread::sleep(
-            (begin + changes * Duration::from_millis(500)).saturating_duration_since(Instant::now()),
-        );
-    }
+    let changes = team.come_and_go(Duration::from_secs(seconds));
     let verdict = team.finish_with_repeats();
     assert!(changes >= 5 && verdict.runs > 50, "too little happened: {changes} changes, {verdict:?}");
 }
@@ -140,12 +93,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_no_event_and_no_order() {
         } else {
             server.run("stop");
             // What the processes have is handled meanwhile; nobody hears that it is.
-            let (mut last, mut same) = (team.successes(), 0);
-            while same < 20 {
-                thread::sleep(Duration::from_millis(100));
-                let now = team.successes();
-                (same, last) = (if now == last { same + 1 } else { 0 }, now);
-            }
+            team.until_at_rest(Duration::from_secs(2));
             server.run("start");
         }
         team.trouble();
@@ -159,13 +107,7 @@ fn a_broker_that_is_killed_and_comes_back_costs_no_event_and_no_order() {
 fn a_handler_slower_than_the_poll_interval_keeps_its_membership() {
     // 12 s for one event, where 6 s without a poll cost the membership.
     let plan = Plan { slow: Some(("slow".to_owned(), Duration::from_secs(12))), ..quick(6) };
-    let mut team = team(topic(2), plan, &[("max.poll.interval.ms", "6000")], false);
-    team.join();
-    team.join();
-    team.topic.send(["slow", "e1", "slow", "e2"]);
-    let verdict = team.finish();
-    assert_eq!(verdict.runs, 4 + verdict.failures, "nothing ran again that had succeeded: {verdict:?}");
-    assert_eq!((verdict.duplicates, verdict.overlaps), (0, 0));
+    team(topic(2), plan, &[("max.poll.interval.ms", "6000")], false).run_slowly();
 }
 
 #[test]
@@ -177,14 +119,14 @@ fn partitions_that_are_added_while_an_entity_is_gated_wait_until_the_old_ones_ha
     let mut team = team(topic(2), plan, &[], false);
     team.join();
     team.join();
-    team.topic.send(["hot"]);
+    team.input.send(["hot"]);
     team.send(40, 12);
     team.until("the hot entity is gated, and no other", |team| team.gated() == 1 && team.successes() >= 40);
-    team.topic.grow(4);
+    team.input.grow(4);
     team.until("the new ones wait", |team| {
         let logs = team.logs();
         [2, 3].iter().all(|new| {
-            let waits = format!("stream={} ", team.topic.stream(*new));
+            let waits = format!("stream={} ", team.input.stream(*new));
             logs.lines().any(|line| line.contains(&waits) && line.contains("waits"))
         })
     });
@@ -195,7 +137,7 @@ fn partitions_that_are_added_while_an_entity_is_gated_wait_until_the_old_ones_ha
     std::fs::remove_file(broken).unwrap();
     let text_before = team.recorded();
     assert_eq!(added(&text_before), 0, "nothing of an added partition ran while the entity was gated");
-    let sent = team.topic.sent.keys().filter(|(stream, _)| stream.ends_with("/2") || stream.ends_with("/3"));
+    let sent = team.input.sent.keys().filter(|(stream, _)| stream.ends_with("/2") || stream.ends_with("/3"));
     assert!(sent.count() > 5, "too few events came to the added partitions");
     let verdict = team.finish();
     assert_eq!(verdict.duplicates, 0);

@@ -1,6 +1,6 @@
 //! Scenario 42, and more of what only shared streams have.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use ordered_consumer::{
     Event, EventSource, Index, Limits, Outcome,
@@ -99,4 +99,40 @@ async fn what_a_consumer_that_stops_was_given_comes_to_another_at_once() {
     let mut succeeded = handler.runs.succeeded();
     succeeded.sort_unstable();
     assert_eq!(succeeded, ["a-large-one", "a2", "b1", "c1"]);
+}
+
+// A write's deadline is the lease's end as it was when the write was asked for. While the log is away, heartbeats move the
+// lease on; what is then refused is given back, and what is behind it has a lease that still lasts.
+#[tokio::test(start_paused = true)]
+async fn when_a_hold_is_refused_by_its_deadline_nothing_behind_it_runs_first_although_its_lease_still_lasts()
+{
+    let world = World::with(&[]);
+    let heartbeat = Some(Duration::from_secs(5));
+    world.broker.create_queue("jobs", QueueOptions { heartbeat, ..QueueOptions::default() }).unwrap();
+    let source = || world.broker.subscribe_queue("jobs").unwrap();
+    let handler = Scripted::failing(&[("a0", 1)]);
+    world.broker.publish("jobs", "a", "a0").unwrap();
+    let fails = Running::start(world.consumer(&handler), source());
+    eventually("the failure is logged", || world.broker.kept("jobs") == 0).await;
+    fails.stop().await;
+    for text in ["a1", "a2", "a3"] {
+        world.broker.publish("jobs", "a", text).unwrap();
+    }
+    let log = FaultyFailureLog::new(world.log.clone());
+    log.script([None]);
+    log.fail_next(100, LogFault::StallsWritten);
+    let running = Running::start(consumer(&handler, log.clone()), source());
+    eventually("the look-up has found the gate", || log.calls().which_gated == 1).await;
+    log.recover();
+    log.fail_randomly(1, 1, &[LogFault::Unavailable]);
+    log.unstall();
+    let elsewhere = Running::start_retries(Arc::new(world.consumer(&handler)));
+    tokio::time::sleep(QueueOptions::default().visibility_timeout * 2).await;
+    assert_eq!(handler.runs.succeeded(), ["a0"], "the others wait for the log");
+    elsewhere.stop().await;
+    log.recover();
+    eventually("the queue is empty", || world.broker.kept("jobs") == 0).await;
+    eventually("all are handled", || handler.runs.succeeded().len() >= 4).await;
+    running.stop().await;
+    assert_eq!(handler.runs.succeeded(), ["a0", "a1", "a2", "a3"]);
 }

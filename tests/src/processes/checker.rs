@@ -33,7 +33,7 @@ type Entity = (String, String);
 pub const RAN_AGAIN: &str = "ran again without a reason";
 
 /// What was sent: the indexes of each entity of each stream.
-pub type Sent = BTreeMap<Entity, BTreeSet<u64>>;
+pub type Sent = BTreeMap<Entity, BTreeSet<u128>>;
 
 /// What a recording shows.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -56,7 +56,7 @@ struct Begun {
     line: usize,
     process: u64,
     run: u64,
-    index: u64,
+    index: u128,
     /// It may have been decided before its process was stopped, so that it may run beside others.
     late: bool,
 }
@@ -65,7 +65,7 @@ struct Begun {
 struct History {
     open: Vec<Begun>,
     /// Each event's successful runs.
-    succeeded: BTreeMap<u64, Vec<Begun>>,
+    succeeded: BTreeMap<u128, Vec<Begun>>,
     /// The line of the latest beginning in each process.
     last_in: BTreeMap<u64, usize>,
 }
@@ -75,14 +75,14 @@ struct History {
 struct Troubles {
     of_process: BTreeMap<u64, Vec<usize>>,
     continued: BTreeMap<u64, usize>,
-    ran_out: BTreeMap<(String, u64), usize>,
+    ran_out: BTreeMap<(String, u128), usize>,
     /// By stream and process: where it was handed over, and from which index on events come again.
-    handed_over: BTreeMap<(String, u64), Vec<(usize, u64)>>,
+    handed_over: BTreeMap<(String, u64), Vec<(usize, u128)>>,
     store: Option<usize>,
 }
 
 impl Troubles {
-    fn explain(&self, since: usize, process: u64, stream: &str, index: u64) -> bool {
+    fn explain(&self, since: usize, process: u64, stream: &str, index: u128) -> bool {
         let struck = self.of_process.get(&process).and_then(|lines| lines.last());
         let ran_out = self.ran_out.get(&(stream.to_owned(), index));
         let handed_over = self.handed_over.get(&(stream.to_owned(), process)).into_iter().flatten();
@@ -126,6 +126,11 @@ fn number(said: &Value, name: &str) -> u64 {
     said.get(name).and_then(Value::as_u64).unwrap_or(u64::MAX)
 }
 
+/// Decimal digits, because most readers of JSON take a number of more than 53 bits for a fraction.
+fn index(said: &Value) -> u128 {
+    said.get("index").and_then(Value::as_str).and_then(|digits| digits.parse().ok()).unwrap_or(u128::MAX)
+}
+
 fn text(said: &Value, name: &str) -> String {
     said.get(name).and_then(Value::as_str).unwrap_or_default().to_owned()
 }
@@ -142,16 +147,15 @@ fn judge(
     match what.as_str() {
         "kill" | "stop" | "declared_dead" => troubles.of_process.entry(process).or_default().push(line),
         "continue" => drop(troubles.continued.insert(process, line)),
-        "time_ran_out" => drop(troubles.ran_out.insert((text(said, "stream"), number(said, "index")), line)),
+        "time_ran_out" => drop(troubles.ran_out.insert((text(said, "stream"), index(said)), line)),
         "handed_over" => {
             let stream = (text(said, "stream"), process);
-            troubles.handed_over.entry(stream).or_default().push((line, number(said, "index")));
+            troubles.handed_over.entry(stream).or_default().push((line, index(said)));
         }
         "store_trouble" => troubles.store = Some(line),
         "began" | "succeeded" | "failed" => {
             let entity = (text(said, "stream"), text(said, "entity"));
-            let begun =
-                Begun { line, process, run: number(said, "run"), index: number(said, "index"), late: false };
+            let begun = Begun { line, process, run: number(said, "run"), index: index(said), late: false };
             let Some(indexes) = sent.get(&entity).filter(|indexes| indexes.contains(&begun.index)) else {
                 verdict.wrong.push(format!("line {line}: {entity:?} {} was never sent", begun.index));
                 return;
@@ -169,7 +173,7 @@ fn judge(
 
 fn begins(
     (stream, entity): &Entity,
-    indexes: &BTreeSet<u64>,
+    indexes: &BTreeSet<u128>,
     mut begun: Begun,
     history: &mut History,
     troubles: &Troubles,
@@ -214,7 +218,7 @@ fn begins(
 
 fn ends(
     (stream, entity): &Entity,
-    indexes: &BTreeSet<u64>,
+    indexes: &BTreeSet<u128>,
     end: &Begun,
     succeeded: bool,
     history: &mut History,

@@ -128,7 +128,7 @@ impl<'s> Driver<'s> {
             for _ in 0..count {
                 let entity = format!("e{}", self.draw(ENTITIES));
                 let place = (stream_of(partition).to_string(), entity.clone());
-                self.sent.entry(place).or_default().insert(events.len() as u64);
+                self.sent.entry(place).or_default().insert(events.len() as u128);
                 events.push(Stored { payload: format!("event {}", events.len()), entity });
             }
             let new = path.with_extension("new");
@@ -139,7 +139,10 @@ impl<'s> Driver<'s> {
         let first = self.queued;
         self.queued += count;
         for (index, entity) in (first..).zip(&entities) {
-            self.sent.entry((file_queue::stream().to_string(), entity.clone())).or_default().insert(index);
+            self.sent
+                .entry((file_queue::stream().to_string(), entity.clone()))
+                .or_default()
+                .insert(index.into());
         }
         file_lock::change(&self.files.queue(), |queue: &mut Queue| {
             for (index, entity) in (first..).zip(entities) {

@@ -65,7 +65,7 @@ pub fn receive(files: &Files, process: u32) -> std::io::Result<Vec<Delivery>> {
             let Some((had, _, until)) = event.given else { continue };
             if until <= now {
                 // Written before anybody can act on it.
-                let (stream, index) = (stream().to_string(), *index);
+                let (stream, index) = (stream().to_string(), Index::from(*index));
                 recording.append(&Line::TimeRanOut { process: had, stream, index })?;
                 event.given = None;
             } else {

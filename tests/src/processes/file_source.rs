@@ -263,7 +263,7 @@ impl EventSource for FileSource {
                 if group.owns(member, partition, assignment.epoch)
                     && let Some(stored) = group.partitions.get_mut(partition)
                 {
-                    let (stream, index) = (assignment.stream.to_string(), stored.committed);
+                    let (stream, index) = (assignment.stream.to_string(), Index::from(stored.committed));
                     // Written before anybody can act on it.
                     recording.append(&Line::HandedOver { process: member, stream, index })?;
                     (stored.owner, stored.revoked) = (None, false);

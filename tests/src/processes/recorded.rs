@@ -9,7 +9,7 @@ use std::{
     time::Duration,
 };
 
-use ordered_consumer::{Event, Handler, HandlerError};
+use ordered_consumer::{Event, Handler, HandlerError, Index};
 use serde::{Deserialize, Serialize};
 
 use super::recording::{Line, Recording, Run, now_ms};
@@ -23,13 +23,15 @@ pub struct Plan {
     pub pause_below_ms: u64,
     /// Events of this entity take so long.
     pub slow: Option<(String, Duration)>,
-    /// Events of this entity fail for as long as there is this file.
+    /// Events of entities that begin with this fail for as long as there is this file.
     pub hot: Option<(String, PathBuf)>,
+    /// Runs of entities that begin with this do not end for as long as there is this file.
+    pub waiting: Option<(String, PathBuf)>,
 }
 
 impl Default for Plan {
     fn default() -> Self {
-        Self { seed: 0, pause_below_ms: 120, slow: None, hot: None }
+        Self { seed: 0, pause_below_ms: 120, slow: None, hot: None, waiting: None }
     }
 }
 
@@ -66,6 +68,11 @@ impl Drop for Begun {
     }
 }
 
+/// Whether the file is this entity's, and is there.
+fn is_marked(mark: &Option<(String, PathBuf)>, entity: &str) -> bool {
+    mark.as_ref().is_some_and(|(of, file)| entity.starts_with(of.as_str()) && file.exists())
+}
+
 /// The next number of a sequence (SplitMix64).
 fn mixed(seed: u64) -> u64 {
     let mut mixed = seed.wrapping_add(0x9E37_79B9_7F4A_7C15);
@@ -74,9 +81,15 @@ fn mixed(seed: u64) -> u64 {
     mixed ^ (mixed >> 31)
 }
 
+/// Indexes of some brokers are beyond 64 bits, and differ in the lowest ones.
+fn lowest_bits(index: Index) -> u64 {
+    let bytes = index.get().to_le_bytes();
+    bytes.iter().take(8).rev().fold(0, |bits, byte| bits << 8 | u64::from(*byte))
+}
+
 impl Handler for Recorded {
     async fn handle(&self, event: Event) -> Result<(), HandlerError> {
-        let index = u64::try_from(event.index().get())?;
+        let index = event.index();
         let attempt = event.context().attempt;
         let run = Run {
             process: self.process,
@@ -89,7 +102,7 @@ impl Handler for Recorded {
         };
         let entity = run.entity.clone();
         let bytes = event.entity().iter().map(|byte| u64::from(*byte)).sum::<u64>();
-        let drawn = mixed(self.plan.seed ^ mixed(index) ^ bytes);
+        let drawn = mixed(self.plan.seed ^ mixed(lowest_bits(index)) ^ bytes);
         self.recording.append(&Line::Began(run.clone()))?;
         let mut begun = Begun { recording: Arc::clone(&self.recording), run, succeeded: false };
         let pause = match &self.plan.slow {
@@ -97,10 +110,10 @@ impl Handler for Recorded {
             Some(_) | None => Duration::from_millis(drawn % self.plan.pause_below_ms.max(1)),
         };
         tokio::time::sleep(pause).await;
-        if let Some((hot, while_it_is)) = &self.plan.hot
-            && *hot == entity
-            && while_it_is.exists()
-        {
+        while is_marked(&self.plan.waiting, &entity) {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        if is_marked(&self.plan.hot, &entity) {
             return Err("for as long as the plan says".into());
         }
         // One event in six fails once or twice.

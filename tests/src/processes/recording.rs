@@ -7,6 +7,7 @@ use std::{
     time::{SystemTime, UNIX_EPOCH},
 };
 
+use ordered_consumer::Index;
 use serde::{Deserialize, Serialize};
 
 /// One line.
@@ -46,7 +47,7 @@ pub enum Line {
         /// The event's stream.
         stream: String,
         /// Its index.
-        index: u64,
+        index: Index,
     },
     /// A process hands a stream over in good order, which it has settled up to this index, exclusively. What it has done
     /// above it, beside something earlier that it had not begun, comes again to the next owner.
@@ -56,7 +57,7 @@ pub enum Line {
         /// The stream.
         stream: String,
         /// The first index that is not settled.
-        index: u64,
+        index: Index,
     },
     /// The failure log was away, or lost connections: whatever ran meanwhile may have to run again.
     StoreTrouble,
@@ -74,7 +75,7 @@ pub struct Run {
     /// Its entity.
     pub entity: String,
     /// Its index.
-    pub index: u64,
+    pub index: Index,
     /// The attempt that the handler was told.
     pub attempt: u32,
     /// When, in milliseconds since 1970, for people to read.

@@ -361,6 +361,11 @@ impl<H: Handler> Worker<H> {
         self.give_back(&first);
         match fault {
             NotDone::LeaseOver => {
+                // It may have been extended since, by a heartbeat that knew nothing of this: what was received with the
+                // event, and may not have come here yet, must not start before it has come again.
+                if let Some(lease) = &first.delivery.lease {
+                    lease.end();
+                }
                 let (over, left): (Vec<_>, Vec<_>) = lane.queue.drain(..).partition(|event| {
                     event.delivery.lease.as_ref().is_some_and(|lease| lease.remaining().is_zero())
                 });
