@@ -5,7 +5,6 @@
 //! SIGTERM) ends it in good order; started again, it goes on where it was.
 
 mod client;
-mod handler;
 mod options;
 mod orders;
 mod program;

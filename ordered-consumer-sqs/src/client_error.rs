@@ -1,29 +1,62 @@
 //! What the AWS client's errors mean.
 
 use aws_sdk_sqs::{
-    error::{DisplayErrorContext, ProvideErrorMetadata, SdkError},
+    error::{ProvideErrorMetadata, SdkError},
     types::BatchResultErrorEntry,
 };
 
+use ordered_consumer::BoxError;
+
 use crate::SqsError;
 
+/// Causes of causes that are told, in case there is no end to them.
+const CAUSES_MAX: usize = 8;
+
+/// What was tried with which queue.
+#[derive(Clone, Copy)]
+pub(crate) struct Doing<'q> {
+    /// With a preposition, as [`SqsError`] tells it.
+    pub(crate) what: &'static str,
+    /// The queue's name.
+    pub(crate) queue: &'q str,
+}
+
 /// Says whether trying again may help, and what is wrong, without anything that signs requests.
-pub(crate) fn explain<E, R>(doing: &'static str, error: &SdkError<E, R>) -> SqsError
+pub(crate) fn explain<E, R>(doing: Doing<'_>, error: &SdkError<E, R>) -> SqsError
 where
     E: ProvideErrorMetadata + std::error::Error + 'static,
-    R: std::fmt::Debug,
+    R: std::fmt::Debug + 'static,
 {
-    let Some(code) = error.as_service_error().and_then(ProvideErrorMetadata::code) else {
-        // Nothing came back that says what: the network, a time-out, credentials that could not be had.
-        let text = shortened(&DisplayErrorContext(error).to_string());
-        return SqsError::Unavailable { doing, source: text.into() };
+    let Some(code) = code_of(error) else {
+        // Nothing came back that says what: the network, a time-out, credentials that could not be had. Only what errors say
+        // of themselves is told: the answer as it came, which is in their `Debug`, may quote the request.
+        return doing.unavailable(causes(error));
     };
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
     explain_code(doing, code, message)
 }
 
-fn explain_code(doing: &'static str, code: &str, message: Option<&str>) -> SqsError {
-    let short = code.rsplit(['.', '#']).next().unwrap_or(code);
+/// The error's code, if SQS has said one.
+pub(crate) fn code_of<E, R>(error: &SdkError<E, R>) -> Option<&str>
+where
+    E: ProvideErrorMetadata,
+{
+    error.as_service_error().and_then(ProvideErrorMetadata::code).map(short)
+}
+
+/// Without the service's or the protocol's name.
+fn short(code: &str) -> &str {
+    code.rsplit(['.', '#']).next().unwrap_or(code)
+}
+
+fn causes(error: &(dyn std::error::Error + 'static)) -> String {
+    let all = std::iter::successors(Some(error), |error| error.source()).take(CAUSES_MAX);
+    let told: Vec<String> = all.map(ToString::to_string).collect();
+    shortened(&told.join(": "))
+}
+
+fn explain_code(doing: Doing<'_>, code: &str, message: Option<&str>) -> SqsError {
+    let short = short(code);
     let hint = match short {
         "QueueDoesNotExist" | "NonExistentQueue" => "there is no such queue, or no longer",
         "AccessDenied" | "AccessDeniedException" => "the credentials in use are not allowed to do this",
@@ -34,7 +67,9 @@ fn explain_code(doing: &'static str, code: &str, message: Option<&str>) -> SqsEr
             "the secret key does not fit the access key, or a clock is wrong"
         }
         "ExpiredToken" | "ExpiredTokenException" | "RequestExpired" => {
-            return unavailable(doing, short, "the credentials have expired; they are asked for again");
+            let hint =
+                "the credentials have expired; it is asked again, with whatever credentials there are then";
+            return doing.unavailable(format!("{short}: {hint}"));
         }
         "KmsAccessDenied" | "KmsDisabled" | "KmsInvalidKeyUsage" | "KmsInvalidState" | "KmsNotFound"
         | "KmsOptInRequired" => "the key that encrypts the queue cannot be used",
@@ -49,17 +84,35 @@ fn explain_code(doing: &'static str, code: &str, message: Option<&str>) -> SqsEr
         | "InvalidAttributeName"
         | "InvalidAttributeValue"
         | "InvalidMessageContents"
+        | "BatchRequestTooLong"
         | "OptInRequired" => "the request is not valid for this queue",
         // Throttling, overload, failures on their side, and what is not known: SQS is asked again, ever less often.
-        _ => return unavailable(doing, short, "it is asked again, ever less often"),
+        _ => return doing.unavailable(format!("{short}: it is asked again, ever less often")),
     };
     let told = message.filter(|_| !is_about_signatures(short)).map(shortened);
     let why = told.map_or_else(|| format!("{hint} ({short})"), |told| format!("{hint} ({short}: {told})"));
-    SqsError::Refused { doing, why }
+    SqsError::Refused { doing: doing.what, queue: doing.queue.to_owned(), why }
 }
 
-fn unavailable(doing: &'static str, code: &str, hint: &str) -> SqsError {
-    SqsError::Unavailable { doing, source: format!("{code}: {hint}").into() }
+impl Doing<'_> {
+    pub(crate) fn unavailable(self, source: impl Into<BoxError>) -> SqsError {
+        SqsError::Unavailable { doing: self.what, queue: self.queue.to_owned(), source: source.into() }
+    }
+}
+
+/// Whether the code of a refused batch is about the messages in it, and none about the queue or who asks.
+pub(crate) fn is_about_a_message(code: &str) -> bool {
+    matches!(
+        code,
+        "BatchRequestTooLong"
+            | "InvalidMessageContents"
+            | "InvalidParameterValue"
+            | "InvalidAttributeValue"
+            | "InvalidParameterCombination"
+            | "MissingParameter"
+            | "ValidationError"
+            | "ValidationException"
+    )
 }
 
 /// Their messages quote the request that was signed, with its session token.
@@ -89,7 +142,7 @@ pub(crate) enum EntryFault {
 
 pub(crate) fn entry_fault(failed: &BatchResultErrorEntry) -> EntryFault {
     let code = failed.code();
-    let short = code.rsplit(['.', '#']).next().unwrap_or(code);
+    let short = short(code);
     // AWS says `InvalidParameterValue` of an expired receipt of a FIFO queue, and which parameter it means in the text.
     let of_receipt =
         || failed.message().is_some_and(|text| text.contains("eceipt") && text.contains("andle"));
@@ -113,14 +166,16 @@ pub(crate) fn entry_fault(failed: &BatchResultErrorEntry) -> EntryFault {
 mod tests {
     use super::*;
 
+    const RECEIVING: Doing<'static> = Doing { what: "receiving from", queue: "orders.fifo" };
+
     #[test]
     fn a_message_about_a_signature_is_never_repeated() {
         let quoted = "The Canonical String was 'x-amz-security-token:SECRET'";
         for code in ["SignatureDoesNotMatch", "InvalidClientTokenId", "InvalidAccessKeyId", "ExpiredToken"] {
-            let error = explain_code("receiving", code, Some(quoted));
-            let source = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
-            let text = format!("{error} {error:?} {source}");
+            let error = explain_code(RECEIVING, code, Some(quoted));
+            let text = format!("{} {error:?}", error.told());
             assert!(!text.contains("SECRET"), "{text}");
+            assert!(text.contains("orders.fifo"), "{text}");
             assert!(text.contains(code), "{text}");
         }
     }
@@ -130,12 +185,12 @@ mod tests {
         for code in
             ["ThrottlingException", "RequestThrottled", "ExpiredToken", "InternalError", "Never.Heard#Of"]
         {
-            assert!(explain_code("receiving", code, None).is_transient(), "{code}");
+            assert!(explain_code(RECEIVING, code, None).is_transient(), "{code}");
         }
         for code in
             ["AWS.SimpleQueueService.NonExistentQueue", "QueueDoesNotExist", "AccessDenied", "KmsNotFound"]
         {
-            assert!(!explain_code("receiving", code, None).is_transient(), "{code}");
+            assert!(!explain_code(RECEIVING, code, None).is_transient(), "{code}");
         }
     }
 

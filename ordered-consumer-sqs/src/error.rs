@@ -25,22 +25,29 @@ pub enum SqsError {
         queue: String,
     },
     /// SQS says no, and will say so again.
-    #[error("SQS refuses {doing}: {why}")]
+    #[error("SQS refuses {doing} queue {queue}: {why}")]
     Refused {
-        /// What was tried.
+        /// What was tried, with a preposition: `receiving from`.
         doing: &'static str,
+        /// The queue's name.
+        queue: String,
         /// The error's code, and what to do where that is known.
         why: String,
     },
     /// SQS cannot be reached, is too busy, or the credentials have expired: trying again may help.
-    #[error("SQS is not available for {doing}")]
+    #[error("SQS is not available for {doing} queue {queue}")]
     Unavailable {
-        /// What was tried.
+        /// What was tried, with a preposition.
         doing: &'static str,
+        /// The queue's name.
+        queue: String,
         /// What the client said.
         #[source]
         source: BoxError,
     },
+    /// The system has no random numbers to give, by which this publisher's deduplication ids differ from another's.
+    #[error("there are no random numbers to be had for deduplication ids")]
+    Randomness(#[source] BoxError),
     /// What it was told makes no sense.
     #[error("{what}")]
     Misused {
@@ -57,12 +64,23 @@ impl SqsError {
     #[must_use]
     pub const fn is_transient(&self) -> bool {
         match self {
-            Self::Unavailable { .. } => true,
+            Self::Unavailable { .. } | Self::Randomness(_) => true,
             Self::NotFifo { .. }
             | Self::RedrivePolicy { .. }
             | Self::Refused { .. }
             | Self::Misused { .. }
             | Self::Name(_) => false,
         }
+    }
+
+    /// All that is known of it, for a log: an error's own text does not repeat its source.
+    pub(crate) fn told(&self) -> String {
+        let mut text = self.to_string();
+        let mut source = std::error::Error::source(self);
+        while let Some(error) = source {
+            text = format!("{text}: {error}");
+            source = error.source();
+        }
+        text
     }
 }

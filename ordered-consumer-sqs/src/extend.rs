@@ -1,18 +1,21 @@
 //! Heartbeats: what the engine has is kept invisible, as long as the source is asked.
 
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Entry;
 use futures::{StreamExt, stream};
 use tokio::time::{Instant, interval_at};
 
 use crate::{
-    client_error::{EntryFault, entry_fault, explain},
+    client_error::{Doing, EntryFault, entry_fault, explain},
     flights::Extend,
     shared::Shared,
     tell::{BATCH_MAX, place_of},
 };
 
+/// So long after it was asked a source goes on extending: an engine asks for nothing while it lets running handlers end, at
+/// shutdown for ten seconds unless that is changed, and for some seconds after an error.
+const KEEPS_FOR: Duration = Duration::from_secs(15);
 /// Requests at once.
 const REQUESTS_MAX: usize = 8;
 
@@ -22,7 +25,7 @@ pub(crate) async fn beat(shared: Arc<Shared>) {
     let mut beats = interval_at(Instant::now() + every, every);
     loop {
         beats.tick().await;
-        if !shared.was_asked_within(every) && !shared.is_closing() {
+        if !shared.was_asked_within(every.max(KEEPS_FOR)) && !shared.is_closing() {
             continue;
         }
         let extends = shared.flights().to_extend(every / 2, &shared.visibility);
@@ -50,7 +53,8 @@ pub(crate) async fn extend(shared: &Shared, extends: Vec<Extend>) {
             let lost = fault == EntryFault::Lost
                 && shared.change(|flights| flights.receipt_lost(extend.flight, extend.receipt));
             if lost {
-                tracing::warn!(stream = %shared.stream, "a message's visibility has run out before it was done with; it comes again, and what runs of its group is broken off");
+                let index = extend.index.map(|index| index.to_string());
+                tracing::warn!(stream = %shared.stream, queue = shared.name_of(extend.queue), index, "a message's visibility has run out before it was done with; it comes again, and what runs of its group is broken off");
             }
             // A receipt that was deleted meanwhile leaves the others as they are.
             if lost || fault != EntryFault::Lost {
@@ -83,8 +87,9 @@ async fn extend_batch(shared: &Shared, batch: Vec<Extend>) -> Vec<(Extend, Entry
             faults.collect()
         }
         Err(error) => {
-            let error = explain("keeping messages invisible", &error);
-            tracing::warn!(stream = %shared.stream, %error, "messages could not be kept invisible; it is tried again while there is time");
+            let doing = Doing { what: "keeping messages invisible in", queue: shared.name_of(queue) };
+            let error = explain(doing, &error).told();
+            tracing::warn!(stream = %shared.stream, error, "messages could not be kept invisible; it is tried again while there is time");
             batch.into_iter().map(|extend| (extend, EntryFault::Transient)).collect()
         }
     }

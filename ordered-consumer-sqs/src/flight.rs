@@ -2,7 +2,7 @@
 
 use std::{collections::VecDeque, time::Duration};
 
-use ordered_consumer::Lease;
+use ordered_consumer::{Index, Lease};
 use tokio::time::Instant;
 
 /// For so long SQS lets a message be invisible at most, counted from its receive.
@@ -25,9 +25,19 @@ pub(crate) enum State {
 
 /// A received message.
 #[derive(Debug)]
+pub(crate) struct Message {
+    pub(crate) handle: String,
+    /// Its place in its queue, to tell which one it was.
+    pub(crate) index: Option<Index>,
+    pub(crate) state: State,
+}
+
+/// One that is in a flight.
+#[derive(Debug)]
 pub(crate) struct Item {
     pub(crate) receipt: u64,
     pub(crate) handle: String,
+    pub(crate) index: Option<Index>,
     pub(crate) state: State,
 }
 
@@ -89,11 +99,11 @@ impl Flight {
         self.lease.end();
     }
 
-    /// For how long it may be made invisible from now on; none if SQS would not let it.
+    /// For how long it may be made invisible from now on, in whole seconds as SQS counts; none if SQS would not let it.
     pub(crate) fn may_last(&self, visibility: Duration) -> Option<Duration> {
         let left = INVISIBLE_MAX.saturating_sub(SLACK).saturating_sub(self.asked.elapsed());
-        let lasts = visibility.min(left);
-        (lasts >= Duration::from_secs(1)).then_some(lasts)
+        let lasts = Duration::from_secs(visibility.min(left).as_secs());
+        (!lasts.is_zero()).then_some(lasts)
     }
 
     /// Whether it is extended at all.

@@ -5,16 +5,17 @@ use std::{
     time::Duration,
 };
 
-use ordered_consumer::Lease;
+use ordered_consumer::{Index, Lease};
 use tokio::time::Instant;
 
-use crate::flight::{Flight, Item, Next, State};
+use crate::flight::{Flight, Item, Message, Next, State};
 
 /// A message to be deleted.
 #[derive(Debug, PartialEq, Eq)]
 pub(crate) struct Delete {
     pub(crate) flight: u64,
     pub(crate) handle: String,
+    pub(crate) index: Option<Index>,
 }
 
 /// Messages of one group to be made visible again, in this order, by one request.
@@ -31,6 +32,7 @@ pub(crate) struct Extend {
     pub(crate) flight: u64,
     pub(crate) receipt: u64,
     pub(crate) handle: String,
+    pub(crate) index: Option<Index>,
     pub(crate) lasts: Duration,
 }
 
@@ -53,17 +55,17 @@ impl Flights {
         &mut self,
         queue: usize,
         (lease, asked): (Lease, Instant),
-        messages: Vec<(String, State)>,
+        messages: Vec<Message>,
     ) -> (u64, Vec<u64>) {
         self.ids += 1;
         let id = self.ids;
         let (mut items, mut receipts) = (VecDeque::new(), Vec::new());
-        for (handle, state) in messages {
+        for Message { handle, index, state } in messages {
             self.ids += 1;
             let receipt = self.ids;
             receipts.push(receipt);
             self.of_receipt.insert(receipt, id);
-            items.push_back(Item { receipt, handle, state });
+            items.push_back(Item { receipt, handle, index, state });
         }
         let flight = Flight {
             queue,
@@ -135,7 +137,7 @@ impl Flights {
         let taken = ready.drain(..max.min(ready.len())).collect::<Vec<_>>();
         let first = |(id, _)| {
             let item = self.flights.get(&id)?.items.front()?;
-            Some(Delete { flight: id, handle: item.handle.clone() })
+            Some(Delete { flight: id, handle: item.handle.clone(), index: item.index })
         };
         taken.into_iter().filter_map(first).collect()
     }
@@ -194,6 +196,7 @@ impl Flights {
             flight: id,
             receipt: item.receipt,
             handle: item.handle.clone(),
+            index: item.index,
             lasts,
         };
         flight.items.iter().map(extend).collect()

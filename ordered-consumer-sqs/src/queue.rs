@@ -5,7 +5,10 @@ use std::{collections::HashMap, time::Duration};
 use aws_sdk_sqs::{Client, types::QueueAttributeName};
 use bytes::Bytes;
 
-use crate::{SqsError, client_error::explain};
+use crate::{
+    SqsError,
+    client_error::{Doing, explain},
+};
 
 /// What SQS allowed for a message before it allowed 1 MiB, and what a queue that does not say is believed to allow.
 const MESSAGE_BYTES: usize = 262_144;
@@ -28,7 +31,7 @@ pub(crate) fn name_of(url: &str) -> &str {
 
 /// Asks SQS what the queue is, and refuses one that cannot keep order.
 pub(crate) async fn look_at(client: &Client, url: &str, allow_redrive: bool) -> Result<Queue, SqsError> {
-    let doing = "reading a queue's attributes";
+    let doing = Doing { what: "reading the attributes of", queue: name_of(url) };
     let asked = client.get_queue_attributes().queue_url(url).attribute_names(QueueAttributeName::All).send();
     let answer = asked.await.map_err(|error| explain(doing, &error))?;
     judge(url, &answer.attributes.unwrap_or_default(), allow_redrive)

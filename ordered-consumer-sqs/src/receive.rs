@@ -2,7 +2,7 @@
 
 use std::{collections::HashMap, future::pending, sync::Arc, time::Duration};
 
-use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System};
+use aws_sdk_sqs::types::{Message as Sent, MessageSystemAttributeName as System};
 use ordered_consumer::{Delivery, Lease, ReturnedCopy, SourceError};
 use tokio::{
     sync::mpsc::{self, Permit},
@@ -11,10 +11,10 @@ use tokio::{
 
 use crate::{
     IncomingMessage, SqsError,
-    client_error::explain,
+    client_error::{Doing, explain},
     copy_attribute,
     extend::extend,
-    flight::State,
+    flight::{Message, State},
     handover::Handover,
     mapping::index_of,
     shared::{MAIN, RECEIVES_FOR, Shared, is_within},
@@ -95,8 +95,8 @@ pub(crate) async fn receive(shared: Arc<Shared>, queue: usize, outlets: Outlets)
     }
 }
 
-async fn ask(shared: &Shared, queue: usize) -> Result<Vec<Message>, SqsError> {
-    let doing = "receiving messages";
+async fn ask(shared: &Shared, queue: usize) -> Result<Vec<Sent>, SqsError> {
+    let doing = Doing { what: "receiving from", queue: shared.name_of(queue) };
     let seconds = |duration: Duration| i32::try_from(duration.as_secs()).unwrap_or(i32::MAX);
     let asked = shared
         .client
@@ -110,7 +110,7 @@ async fn ask(shared: &Shared, queue: usize) -> Result<Vec<Message>, SqsError> {
         .send();
     match timeout(shared.wait + ANSWER_WITHIN, asked).await {
         Ok(answer) => Ok(answer.map_err(|error| explain(doing, &error))?.messages.unwrap_or_default()),
-        Err(late) => Err(SqsError::Unavailable { doing, source: late.into() }),
+        Err(late) => Err(doing.unavailable(late)),
     }
 }
 
@@ -124,7 +124,7 @@ struct Received {
 }
 
 /// Makes events and copies of messages, group by group: behind what is neither, nothing of its group is handed over.
-fn take(shared: &Shared, queue: usize, asked: Instant, messages: Vec<Message>) -> Received {
+fn take(shared: &Shared, queue: usize, asked: Instant, messages: Vec<Sent>) -> Received {
     let mut received = Received { asked, queue, flights: Vec::new(), events: Vec::new(), copies: Vec::new() };
     let mut groups: Vec<Vec<(String, IncomingMessage)>> = Vec::new();
     let mut places: HashMap<Option<String>, usize> = HashMap::new();
@@ -160,19 +160,20 @@ impl Received {
         let (mut copies, mut copy_messages) = (Vec::new(), Vec::new());
         let mut stopped = false;
         for (handle, message) in group {
+            let taken = |state| Message { handle, index: index_of(&message), state };
             let what = if stopped { None } else { shared.what_is(self.queue, &message) };
             match what {
                 Some(Taken::Event(event)) => {
-                    event_messages.push((handle, State::Pending));
+                    event_messages.push(taken(State::Pending));
                     events.push(*event);
                 }
                 Some(Taken::Copy(copied)) => {
-                    copy_messages.push((handle, State::Pending));
+                    copy_messages.push(taken(State::Pending));
                     copies.push(copied);
                 }
                 None => {
                     stopped = true;
-                    event_messages.push((handle, State::Unreadable));
+                    event_messages.push(taken(State::Unreadable));
                 }
             }
         }
@@ -188,7 +189,7 @@ impl Received {
     }
 
     /// One lease for all of it.
-    fn fly(&mut self, shared: &Shared, messages: Vec<(String, State)>) -> (Lease, Vec<u64>) {
+    fn fly(&mut self, shared: &Shared, messages: Vec<Message>) -> (Lease, Vec<u64>) {
         // Counted from when it was asked, which is before SQS counts: what is short is extended at once.
         let lasts = shared.visibility_of(self.queue).saturating_sub(shared.margin);
         let lease = Lease::new(lasts.saturating_sub(self.asked.elapsed()));
@@ -239,11 +240,10 @@ impl Shared {
         } else {
             (index_of(message), "it is no copy that the publisher has sent")
         };
-        let (name, index) =
-            (self.queues.get(queue).map(|queue| &queue.name), index.map(|index| index.to_string()));
         tracing::error!(
-            queue = name,
-            index,
+            stream = %self.stream,
+            queue = self.name_of(queue),
+            index = index.map(|index| index.to_string()),
             why,
             "a message cannot be handed over; its group stops there until the mapping is corrected or the message is deleted, and nothing of it is lost"
         );

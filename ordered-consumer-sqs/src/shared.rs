@@ -117,6 +117,10 @@ impl Shared {
         self.queues.get(queue).map_or("", |queue| &queue.url)
     }
 
+    pub(crate) fn name_of(&self, queue: usize) -> &str {
+        self.queues.get(queue).map_or("", |queue| &queue.name)
+    }
+
     pub(crate) fn visibility_of(&self, queue: usize) -> Duration {
         self.visibility.get(queue).copied().unwrap_or_default()
     }

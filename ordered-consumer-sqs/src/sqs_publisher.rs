@@ -18,7 +18,7 @@ use tokio::sync::Mutex;
 
 use crate::{
     SqsError,
-    client_error::{EntryFault, entry_fault, explain},
+    client_error::{Doing, EntryFault, code_of, entry_fault, explain, is_about_a_message},
     deduplication::DeduplicationIds,
     incoming::Attribute,
     outgoing::{Outgoing, message},
@@ -57,7 +57,8 @@ struct Inner {
 }
 
 /// Puts an [`SqsPublisher`] together; begun by [`SqsPublisher::builder`].
-#[derive(Debug)]
+///
+/// [`Debug`](fmt::Debug) shows the queue, and nothing of the client, which knows its credentials.
 #[must_use]
 pub struct SqsPublisherBuilder {
     client: Client,
@@ -87,10 +88,7 @@ impl SqsPublisherBuilder {
     pub async fn open(self) -> Result<SqsPublisher, SqsError> {
         let mut queue = queue::look_at(&self.client, &self.url, self.allow_redrive_policy).await?;
         queue.message_bytes_max = self.message_bytes_max.unwrap_or(queue.message_bytes_max);
-        let ids = DeduplicationIds::new().map_err(|error| SqsError::Unavailable {
-            doing: "asking the system for randomness",
-            source: error.into(),
-        })?;
+        let ids = DeduplicationIds::new().map_err(|error| SqsError::Randomness(error.into()))?;
         let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
         Ok(SqsPublisher { inner: Arc::new(Inner { client: self.client, queue, ids, lanes }) })
     }
@@ -180,26 +178,66 @@ impl Inner {
     }
 
     /// One request; says how many went out before the first that did not.
+    ///
+    /// What SQS refuses as a whole, because of a message that it does not say (the queue's limit was lowered, or SQS counts
+    /// otherwise than is counted here), is sent message by message, until the one that it refuses is known.
     async fn send(&self, batch: Vec<Entry>) -> (usize, Option<PublishError>) {
+        match self.ask(batch.clone()).await {
+            Asked::Answered { count, failed } => (count, failed),
+            Asked::RefusedAsAWhole(error) if batch.len() < 2 => (0, Some(error)),
+            Asked::RefusedAsAWhole(_) => self.send_singly(batch).await,
+        }
+    }
+
+    async fn send_singly(&self, batch: Vec<Entry>) -> (usize, Option<PublishError>) {
+        let mut went_out = 0;
+        for entry in batch {
+            let failed = match self.ask(vec![entry]).await {
+                Asked::Answered { failed, .. } => failed,
+                Asked::RefusedAsAWhole(error) => Some(error),
+            };
+            if failed.is_some() {
+                return (went_out, failed);
+            }
+            went_out += 1;
+        }
+        (went_out, None)
+    }
+
+    async fn ask(&self, batch: Vec<Entry>) -> Asked {
         let sent = batch.len();
         let request = self.client.send_message_batch().queue_url(&self.queue.url).set_entries(Some(batch));
         let answer = match request.send().await {
             Ok(answer) => answer,
-            // Whatever is wrong with the whole request (no such queue, missing rights) is nothing that one event could help.
             Err(error) => {
-                let error = explain("publishing", &error);
-                return (0, Some(PublishError::Unavailable(error.into())));
+                let of_a_message = code_of(&error).is_some_and(is_about_a_message);
+                let error = explain(Doing { what: "publishing to", queue: &self.queue.name }, &error);
+                if of_a_message {
+                    return Asked::RefusedAsAWhole(PublishError::Refused(error.told().into()));
+                }
+                // No such queue, missing rights: nothing that one event could help.
+                return Asked::Answered { count: 0, failed: Some(PublishError::Unavailable(error.into())) };
             }
         };
         let failed = answer.failed.iter().filter_map(|failed| Some((place_of(&failed.id)?, failed)));
-        let Some((place, failed)) = failed.min_by_key(|(place, _)| *place) else { return (sent, None) };
+        let Some((place, failed)) = failed.min_by_key(|(place, _)| *place) else {
+            return Asked::Answered { count: sent, failed: None };
+        };
         let why = format!("SQS has not taken the message ({})", failed.code());
         let error = match entry_fault(failed) {
             EntryFault::Refused => PublishError::Refused(why.into()),
             EntryFault::Lost | EntryFault::Transient => PublishError::Unavailable(why.into()),
         };
-        (place, Some(error))
+        Asked::Answered { count: place, failed: Some(error) }
     }
+}
+
+/// What came of one request.
+enum Asked {
+    /// So many went out before the first that did not.
+    Answered { count: usize, failed: Option<PublishError> },
+    /// Nothing went out, because of one of the messages.
+    RefusedAsAWhole(PublishError),
 }
 
 fn entry(place: usize, message: Outgoing, id: String) -> Result<Entry, String> {
@@ -227,5 +265,13 @@ fn value(attribute: Attribute) -> Result<MessageAttributeValue, String> {
 impl fmt::Debug for SqsPublisher {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.describe())
+    }
+}
+
+impl fmt::Debug for SqsPublisherBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqsPublisherBuilder")
+            .field("queue", &queue::name_of(&self.url))
+            .finish_non_exhaustive()
     }
 }

@@ -33,15 +33,15 @@ use crate::{
 /// Where copies are taken in: with the events, or from a queue of their own.
 const RETRY: usize = 1;
 /// What closing may take, beyond the wait of a receive.
-const CLOSE_WITHIN: Duration = Duration::from_secs(10);
+const CLOSE_WITHIN: Duration = Duration::from_secs(20);
 
 /// A consumer of an SQS FIFO queue: one shared stream, in which each message group is an entity.
 ///
 /// * **Receiving**: several receivers ask at once, by long polling, for ten messages each. A group's messages of one
 ///   receive share one lease: the visibility timeout, counted from when the request was sent, less a margin.
 /// * **Heartbeats**: what the engine has is kept invisible, a third of the visibility timeout before it would run out at
-///   the latest, as long as the source is asked, and for twelve hours at most, which is SQS's own limit. A process that
-///   stands still extends nothing.
+///   the latest, as long as the source is asked and for 15 s after that, in which handlers that run at shutdown end; for twelve
+///   hours at most, which is SQS's own limit. A process that stands still extends nothing.
 /// * **Deletes** go in batches of ten, one message of a group at a time, each after the last was acknowledged. A refused
 ///   one gives the rest of the group's receive back. A receipt that is lost because its visibility has run out is told
 ///   apart, and reported; what was done with is known when it comes again.

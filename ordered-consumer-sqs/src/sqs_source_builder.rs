@@ -1,6 +1,6 @@
 //! Puts a source together, and looks at its queues first.
 
-use std::time::Duration;
+use std::{fmt, time::Duration};
 
 use aws_sdk_sqs::Client;
 use ordered_consumer::{StreamName, Timeouts};
@@ -13,7 +13,8 @@ const VISIBILITY_MIN: Duration = Duration::from_secs(3);
 const WAIT_MAX: Duration = Duration::from_secs(20);
 
 /// Puts an [`SqsSource`] together; begun by [`SqsSource::builder`].
-#[derive(Debug)]
+///
+/// [`Debug`](fmt::Debug) shows the queues, and nothing of the client, which knows its credentials.
 #[must_use]
 pub struct SqsSourceBuilder {
     client: Client,
@@ -91,10 +92,11 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// For how long what is received is invisible to others, in whole seconds from 3 to 43,200; the queue's own unless
-    /// changed. It is extended while it is needed, so that it is how long others wait for what a crashed process had.
+    /// For how long what is received is invisible to others, in whole seconds from 3 to 43,200 (a fraction is left out); the
+    /// queue's own unless changed. It is extended while it is needed, so that it is how long others wait for what a crashed process had.
     pub fn visibility_timeout(mut self, visibility: Duration) -> Self {
-        self.visibility = Some(visibility);
+        // SQS counts in seconds: a fraction would have leases outlast it.
+        self.visibility = Some(Duration::from_secs(visibility.as_secs()));
         self
     }
 
@@ -165,5 +167,16 @@ impl SqsSourceBuilder {
             tracing::warn!(queue, ?visibility, handler_timeout = ?self.handler_timeout, heartbeat = ?(visibility / 3), "handlers may take longer than the visibility timeout: heartbeats extend it, and a process that stands still for longer than it loses what it runs to another");
         }
         Ok(())
+    }
+}
+
+impl fmt::Debug for SqsSourceBuilder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SqsSourceBuilder")
+            .field("queue", &queue::name_of(&self.url))
+            .field("retry_queue", &self.retry_url.as_deref().map(queue::name_of))
+            .field("stream", &self.stream)
+            .field("mapping", &self.mapping)
+            .finish_non_exhaustive()
     }
 }

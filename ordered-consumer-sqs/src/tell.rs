@@ -9,7 +9,7 @@ use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
-    client_error::{EntryFault, entry_fault, explain},
+    client_error::{Doing, EntryFault, entry_fault, explain},
     flights::{Delete, Flights, Release},
     shared::Shared,
 };
@@ -112,48 +112,56 @@ async fn delete(shared: Arc<Shared>, queue: usize, deletes: Vec<Delete>) {
                     .failed
                     .iter()
                     .filter_map(|failed| Some((place_of(&failed.id)?, entry_fault(failed))));
-                deleted(&shared, &deletes, &failed.collect::<Vec<_>>());
+                deleted(&shared, queue, &deletes, &failed.collect::<Vec<_>>());
                 return;
             }
-            Err(error) => explain("deleting messages", &error),
+            Err(error) => explain(Doing { what: "deleting from", queue: shared.name_of(queue) }, &error),
         };
         let over = begin.elapsed() >= shared.visibility_of(queue);
         if !error.is_transient() || over {
-            tracing::warn!(stream = %shared.stream, %error, "what is done with could not be deleted; it comes again, and is known then");
+            let index = first_of(&deletes);
+            tracing::warn!(stream = %shared.stream, index, messages = deletes.len(), error = error.told(), "what is done with could not be deleted; it comes again, and is known then");
             shared.change(|flights| deletes.iter().for_each(|delete| flights.refused(delete.flight, true)));
             return;
         }
         if shared.may_complain() {
-            tracing::warn!(stream = %shared.stream, %error, "what is done with is not deleted yet; it is tried again");
+            tracing::warn!(stream = %shared.stream, error = error.told(), "what is done with is not deleted yet; it is tried again");
         }
         sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
     }
 }
 
-fn deleted(shared: &Shared, deletes: &[Delete], failed: &[(usize, EntryFault)]) {
-    let mut lost = 0_usize;
-    let mut refused = 0_usize;
+/// The lowest index of these, for a log.
+fn first_of<'d>(deletes: impl IntoIterator<Item = &'d Delete>) -> Option<String> {
+    deletes.into_iter().filter_map(|delete| delete.index).min().map(|index| index.to_string())
+}
+
+fn deleted(shared: &Shared, queue: usize, deletes: &[Delete], failed: &[(usize, EntryFault)]) {
+    let (mut lost, mut refused) = (Vec::new(), Vec::new());
     shared.change(|flights| {
         for (place, delete) in deletes.iter().enumerate() {
             match failed.iter().find(|(failed, _)| *failed == place).map(|(_, fault)| *fault) {
                 None => flights.deleted(delete.flight),
                 Some(EntryFault::Lost) => {
-                    lost += 1;
+                    lost.push(delete);
                     flights.refused(delete.flight, true);
                 }
                 Some(EntryFault::Refused | EntryFault::Transient) => {
-                    refused += 1;
+                    refused.push(delete);
                     flights.refused(delete.flight, false);
                 }
             }
         }
     });
-    if lost > 0 {
-        tracing::warn!(stream = %shared.stream, messages = lost, "messages that are done with were visible again before they were deleted; they come again, and are known then");
+    let name = shared.name_of(queue);
+    if !lost.is_empty() {
+        let (messages, index) = (lost.len(), first_of(lost));
+        tracing::warn!(stream = %shared.stream, queue = name, index, messages, "messages that are done with were visible again before they were deleted; they come again, and are known then");
     }
-    if refused > 0 {
-        tracing::warn!(stream = %shared.stream, messages = refused, "SQS has not deleted messages that are done with; the rest of their groups' receive is given back");
+    if !refused.is_empty() {
+        let (messages, index) = (refused.len(), first_of(refused));
+        tracing::warn!(stream = %shared.stream, queue = name, index, messages, "SQS has not deleted messages that are done with; the rest of their groups' receive is given back");
     }
 }
 
@@ -179,9 +187,10 @@ async fn give_back(shared: &Shared, release: Release) {
                 handles.retain(|_| place.next().is_some_and(|place| again.contains(&place)));
             }
             Err(error) => {
-                let error = explain("giving messages back", &error);
+                let error =
+                    explain(Doing { what: "giving messages back to", queue: shared.name_of(queue) }, &error);
                 if !error.is_transient() || shared.may_complain() {
-                    tracing::warn!(stream = %shared.stream, %error, "messages could not be given back; they come again when their time runs out");
+                    tracing::warn!(stream = %shared.stream, error = error.told(), "messages could not be given back; they come again when their time runs out");
                 }
                 if !error.is_transient() {
                     return;

@@ -13,6 +13,7 @@
 //! * Both delete by a receipt whose visibility has run out, as long as nobody has received the message again; moto even
 //!   afterwards. AWS refuses an expired receipt on a FIFO queue. That a lost receipt is recognised is shown by unit tests.
 //! * ElasticMQ sets no limit of twelve hours on invisibility; moto refuses what AWS refuses.
+//! * moto spins while it waits for a group that is in flight: the tests ask it by short polls instead, see `short_polls.rs`.
 //! * moto takes eleven attributes, empty ones, control characters, and any group id; AWS and ElasticMQ refuse them.
 //! * ElasticMQ names no `MaximumMessageSize`; 256 KiB is believed of it.
 #![cfg(feature = "services")]
@@ -23,6 +24,9 @@ mod endpoint;
 #[cfg(test)]
 #[path = "services/fixture.rs"]
 mod fixture;
+#[cfg(test)]
+#[path = "services/short_polls.rs"]
+mod short_polls;
 
 mod elasticmq {
     ordered_consumer::source_conformance!(

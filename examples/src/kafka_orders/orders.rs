@@ -5,17 +5,8 @@ use std::time::Duration;
 use anyhow::{Context as _, Result};
 use ordered_consumer_kafka::KafkaConfig;
 use rdkafka::producer::{FutureProducer, FutureRecord};
-use serde::{Deserialize, Serialize};
 
-/// What happens to every order, one after the other.
-const STEPS: [&str; 3] = ["created", "paid", "shipped"];
-
-/// One event of an order, as it is on the wire.
-#[derive(Debug, Serialize, Deserialize)]
-pub(super) struct OrderEvent {
-    pub(super) order: String,
-    pub(super) what: String,
-}
+use crate::orders::{OrderEvent, STEPS};
 
 /// Writes every order's events; the order's name is the record's key, so that they are all in one partition.
 pub(super) async fn produce(config: &KafkaConfig, topic: &str, orders: u32) -> Result<()> {

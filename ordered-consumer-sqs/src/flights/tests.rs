@@ -6,10 +6,15 @@ fn lease() -> (Lease, Instant) {
     (Lease::new(VISIBILITY), Instant::now())
 }
 
+fn add(flights: &mut Flights, lease: (Lease, Instant), messages: Vec<(String, State)>) -> (u64, Vec<u64>) {
+    let message = |(handle, state)| Message { handle, index: None, state };
+    flights.add(0, lease, messages.into_iter().map(message).collect())
+}
+
 /// A flight of so many messages of queue 0 that the engine has.
 fn fly(flights: &mut Flights, name: &str, count: usize) -> (u64, Vec<u64>) {
     let messages = (0..count).map(|n| (format!("{name}{n}"), State::Pending)).collect();
-    let (id, receipts) = flights.add(0, lease(), messages);
+    let (id, receipts) = add(flights, lease(), messages);
     flights.handed_over(receipts[0]);
     (id, receipts)
 }
@@ -74,7 +79,7 @@ async fn a_refused_delete_ends_the_lease() {
     let mut flights = Flights::default();
     let lease = Lease::new(VISIBILITY);
     let messages = vec![("a0".to_owned(), State::Pending), ("a1".to_owned(), State::Pending)];
-    let (id, receipts) = flights.add(0, (lease.clone(), Instant::now()), messages);
+    let (id, receipts) = add(&mut flights, (lease.clone(), Instant::now()), messages);
     flights.mark(receipts[0], State::Done);
     flights.take_deletes(0, 10);
     flights.refused(id, false);
@@ -128,7 +133,7 @@ async fn an_unreadable_message_keeps_its_group_and_what_is_before_it_is_deleted(
     let mut flights = Flights::default();
     let states = [State::Pending, State::Unreadable, State::Unreadable];
     let messages = states.iter().enumerate().map(|(n, state)| (format!("a{n}"), *state)).collect();
-    let (id, receipts) = flights.add(0, lease(), messages);
+    let (id, receipts) = add(&mut flights, lease(), messages);
     flights.mark(receipts[0], State::Done);
     assert_eq!(handles(&flights.take_deletes(0, 10)), ["a0"]);
     flights.deleted(id);
@@ -140,7 +145,7 @@ async fn an_unreadable_message_keeps_its_group_and_what_is_before_it_is_deleted(
 async fn an_event_abandoned_before_an_unreadable_message_comes_again_at_once() {
     let mut flights = Flights::default();
     let messages = vec![("a0".to_owned(), State::Pending), ("a1".to_owned(), State::Unreadable)];
-    let (_, receipts) = flights.add(0, lease(), messages);
+    let (_, receipts) = add(&mut flights, lease(), messages);
     flights.mark(receipts[0], State::Abandoned);
     assert_eq!(flights.take_release().map(|release| release.handles.len()), Some(2));
 }
@@ -148,7 +153,7 @@ async fn an_event_abandoned_before_an_unreadable_message_comes_again_at_once() {
 #[tokio::test(start_paused = true)]
 async fn what_the_engine_does_not_have_is_not_extended() {
     let mut flights = Flights::default();
-    let (_, receipts) = flights.add(0, lease(), vec![("a0".to_owned(), State::Pending)]);
+    let (_, receipts) = add(&mut flights, lease(), vec![("a0".to_owned(), State::Pending)]);
     assert!(flights.to_extend(Duration::ZERO, &[VISIBILITY]).is_empty());
     flights.handed_over(receipts[0]);
     assert_eq!(flights.to_extend(Duration::ZERO, &[VISIBILITY]).len(), 1);

@@ -13,7 +13,13 @@ use tokio::sync::{Semaphore, SemaphorePermit};
 
 use crate::endpoint::{Emulator, Endpoint};
 
-const VISIBILITY: Duration = Duration::from_secs(6);
+/// So long that a slow machine has heartbeats go out and answers come in time. Tests that wait for it to run out wait beside each
+/// other, and cost nothing meanwhile.
+const VISIBILITY: Duration = Duration::from_secs(30);
+/// What must come comes within milliseconds, if the machine has nothing else to do.
+const PATIENCE: Duration = Duration::from_secs(28);
+/// Several times what a receive waits, which ElasticMQ does not end when a group becomes free.
+const QUIET: Duration = Duration::from_secs(6);
 
 /// Where copies go.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -24,15 +30,14 @@ pub(crate) enum Retry {
 
 struct SqsFixture {
     _turn: Option<SemaphorePermit<'static>>,
-    emulator: Emulator,
     endpoint: Endpoint,
     queue: String,
     retry_queue: Option<String>,
     publisher: SqsPublisher,
 }
 
-/// As many tests use moto at once: it is slow with several requests, and the suite's waits are for what does not come.
-static MOTO: Semaphore = Semaphore::const_new(3);
+/// As many tests use moto at once: it is one process of Python, which answers some hundred requests a second.
+static MOTO: Semaphore = Semaphore::const_new(14);
 
 /// Made anew for each rule.
 pub(crate) async fn fixture(emulator: Emulator, retry: Retry) -> Box<dyn SourceFixture> {
@@ -48,7 +53,7 @@ pub(crate) async fn fixture(emulator: Emulator, retry: Retry) -> Box<dyn SourceF
     };
     let to = retry_queue.as_ref().unwrap_or(&queue);
     let publisher = SqsPublisher::open(endpoint.client.clone(), to).await.expect("it is a FIFO queue");
-    Box::new(SqsFixture { _turn: turn, emulator, endpoint, queue, retry_queue, publisher })
+    Box::new(SqsFixture { _turn: turn, endpoint, queue, retry_queue, publisher })
 }
 
 #[async_trait]
@@ -58,13 +63,11 @@ impl SourceFixture for SqsFixture {
     }
 
     fn patience(&self) -> Duration {
-        Duration::from_millis(5_500)
+        PATIENCE
     }
 
     fn quiet(&self) -> Duration {
-        // Longer than a receive waits, because ElasticMQ does not end its wait when a group becomes free.
-        // moto takes its time with several requests at once.
-        Duration::from_millis(if self.emulator == Emulator::Moto { 4_000 } else { 2_500 })
+        QUIET
     }
 
     async fn publish(&mut self, entity: &str, payload: &str) -> (StreamName, Index) {

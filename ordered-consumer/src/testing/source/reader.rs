@@ -10,7 +10,7 @@ use tokio::time::{Instant, timeout};
 use super::SourceFixture;
 use crate::{
     Assignment, Delivery, EventSource, Index, Lease, ReturnedCopy, Settlement, Sharing, SourceMessage,
-    StreamName, testing::cancelled::cancelled_at_poll,
+    StreamName, error_text, testing::cancelled::cancelled_at_poll,
 };
 
 /// An event that came, and under which assignment.
@@ -220,7 +220,7 @@ impl Reader {
         let asked = timeout(self.quiet, cancelled_at_poll(polls, self.source.next())).await;
         match asked {
             Ok(Some(Ok(message))) => self.take(message).await,
-            Ok(Some(Err(error))) => panic!("the source failed: {error}"),
+            Ok(Some(Err(error))) => panic!("the source failed: {}", error_text(&error)),
             Ok(None) | Err(_) => {}
         }
     }
@@ -232,7 +232,7 @@ impl Reader {
                 self.take(message).await;
                 true
             }
-            Ok(Err(error)) => panic!("the source failed: {error}"),
+            Ok(Err(error)) => panic!("the source failed: {}", error_text(&error)),
             Err(_) => false,
         }
     }
@@ -328,7 +328,7 @@ impl Reader {
     /// Leaves in an orderly way.
     pub async fn close(mut self) {
         if let Err(error) = self.source.close().await {
-            panic!("the source does not close: {error}");
+            panic!("the source does not close: {}", error_text(&error));
         }
     }
 

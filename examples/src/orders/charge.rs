@@ -1,24 +1,24 @@
-//! The handler: what a team has already. It knows nothing of Kafka, nor of what fails around it.
+//! The handler: what a team has already. It knows nothing of the broker, nor of what fails around it.
 
 use std::sync::{Mutex, PoisonError};
 
 use anyhow::bail;
 use ordered_consumer::{Event, Handler, HandlerError, display_safe, permanent};
 
-use super::orders::OrderEvent;
+use super::OrderEvent;
 
 /// Failures until the order to watch can be charged.
 const FAILURES: u32 = 2;
 
 /// Charges for orders, or says why not.
-pub(super) struct Charge {
+pub(crate) struct Charge {
     fail: String,
     park: String,
     failures: Mutex<u32>,
 }
 
 impl Charge {
-    pub(super) fn new(fail: &str, park: &str) -> Self {
+    pub(crate) fn new(fail: &str, park: &str) -> Self {
         Self { fail: fail.to_owned(), park: park.to_owned(), failures: Mutex::new(0) }
     }
 
