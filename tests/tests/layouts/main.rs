@@ -1,5 +1,9 @@
 //! Partitions are added while entities are gated: the new ones wait for the old ones.
 
+#![expect(clippy::expect_used, reason = "what helps the tests may end them")]
+
+mod moves;
+
 use std::time::Duration;
 
 use ordered_consumer::{
@@ -11,6 +15,8 @@ use ordered_consumer_tests::{
     partitions::{moving, partition_of},
     world::{NAME, TOPIC},
 };
+
+use moves::Moves;
 
 /// Producers notice at once: the in-memory broker chooses the partition itself.
 fn timeouts() -> Timeouts {
@@ -52,48 +58,6 @@ async fn wait_for(time: u64) {
 fn failing_until(latch: &Latch, failing: String) -> Scripted {
     let latch = latch.clone();
     Scripted::new(move |text, _| Act::succeed_if(text != failing || latch.is_open()))
-}
-
-/// A world with an entity whose first event fails until it is mended, and which moves when partitions are added.
-struct Moves {
-    world: World,
-    entity: String,
-    mended: Latch,
-    handler: Scripted,
-    /// How many of its events were sent to the old partition.
-    sent: u32,
-    after: u32,
-}
-
-impl Moves {
-    fn new((before, after): (u32, u32), places: (u32, u32), sent: u32) -> Self {
-        let (world, entity) = (World::with_partitions(before), moving(before, after, places));
-        send(&world, &entity, 1..=sent);
-        let mended = Latch::new();
-        let handler = failing_until(&mended, format!("{entity}1"));
-        Self { world, entity, mended, handler, sent, after }
-    }
-
-    fn start(&self) -> Running<Scripted> {
-        start(&self.world, &self.handler)
-    }
-
-    async fn add_partitions_once_it_is_gated(&self) {
-        let held = u64::from(self.sent);
-        self.world.until("it failed", &self.entity, |gate| gate.gate.held_events == held).await;
-        self.world.broker.add_partitions(TOPIC, self.after).unwrap();
-    }
-
-    /// Sends its events up to this number, after those that were sent before.
-    fn send_up_to(&self, number: u32) {
-        send(&self.world, &self.entity, self.sent + 1..=number);
-    }
-
-    async fn succeeds_in_order_up_to(&self, number: u32) {
-        self.mended.open();
-        self.world.until_done(&self.handler.runs).await;
-        assert_eq!(self.handler.runs.succeeded_of(&self.entity), texts(&self.entity, 1..=number));
-    }
 }
 
 #[tokio::test(start_paused = true)]
