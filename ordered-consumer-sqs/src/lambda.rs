@@ -143,6 +143,7 @@ impl<H: Handler> SqsBatches<H> {
                 Ok(event) => taken.push(Taken { place, event }),
                 Err((index, why)) => {
                     tracing::error!(
+                        stream = stream.as_ref().map(StreamName::as_str),
                         index,
                         why,
                         "a message cannot be handed over; its group stops there until the mapping is corrected or the message is deleted, and nothing of it is lost"

@@ -81,7 +81,7 @@ impl SqsPublisherBuilder {
         self
     }
 
-    /// Reads the queue's attributes.
+    /// Reads the queue's attributes. Cancel safe: a dropped call has sent nothing.
     ///
     /// # Errors
     /// [`SqsError`], as for a source.
@@ -95,7 +95,7 @@ impl SqsPublisherBuilder {
 }
 
 impl SqsPublisher {
-    /// A publisher to this queue, which must be a FIFO queue.
+    /// A publisher to this queue, which must be a FIFO queue. Cancel safe, as [`SqsPublisherBuilder::open`].
     ///
     /// # Errors
     /// As [`SqsPublisherBuilder::open`].

@@ -100,8 +100,8 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// How much earlier than SQS a lease ends, for the way there and for clocks; 2 s unless changed, and never more than a
-    /// third of the visibility timeout.
+    /// How much earlier than SQS a lease ends, for the way there and for clocks that do not run alike; 2 s unless changed, and
+    /// never more than a third of the visibility timeout.
     pub fn lease_margin(mut self, margin: Duration) -> Self {
         self.margin = margin;
         self
@@ -113,7 +113,8 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// The consumer's [`Timeouts::handler`], to say at the start what a shorter visibility timeout means.
+    /// The consumer's [`Timeouts::handler`], 60 s unless changed, as that is: a visibility timeout that is shorter is warned of
+    /// at the start.
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
         self.handler_timeout = timeout;
         self
@@ -126,7 +127,8 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// Reads the queues' attributes, and begins to receive. To be called within a tokio runtime.
+    /// Reads the queues' attributes, and begins to receive. To be called within a tokio runtime. Cancel safe: a dropped call
+    /// has received nothing.
     ///
     /// # Errors
     /// [`SqsError`], whose [`is_transient`](SqsError::is_transient) says whether trying again may help.

@@ -1,6 +1,5 @@
 //! What no emulator can be made to do: throttling, expired credentials, answers that are lost, receipts that run out, a message
 //! that two receive at once, a queue whose limits have changed. On a fake queue, in tokio's time.
-#![expect(clippy::unwrap_used, clippy::panic, reason = "a test fails by panicking, in its helpers too")]
 
 #[cfg(test)]
 #[path = "faults/fake_queue.rs"]

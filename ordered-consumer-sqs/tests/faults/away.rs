@@ -37,7 +37,7 @@ fn fill(sqs: &FakeSqs, groups: usize, each: usize) {
 async fn asked_through(code: &'static str) -> (usize, String) {
     let (told, _listens) = Told::listen();
     let (sqs, url) = filled(3, 4);
-    let source = builder(&sqs, &url).open().await.unwrap();
+    let source = builder(&sqs, &url).receivers(4).open().await.unwrap();
     sqs.fail("ReceiveMessage", EVER, Fault::Refused(code));
     let ran = Ran::default();
     let (consumer, begun) = (consumer(handler(&ran, |_| false), MemoryFailureLog::new()), Instant::now());
