@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use ordered_consumer::{
-    Event, EventSource, Index, Limits, Outcome,
+    Event, EventSource, Index, Lease, Limits, Outcome,
     in_memory_broker::QueueOptions,
     testing::{FaultyFailureLog, LogFault},
 };
@@ -135,4 +135,17 @@ async fn when_a_hold_is_refused_by_its_deadline_nothing_behind_it_runs_first_alt
     eventually("all are handled", || handler.runs.succeeded().len() >= 4).await;
     running.stop().await;
     assert_eq!(handler.runs.succeeded(), ["a0", "a1", "a2", "a3"]);
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lease_that_was_ended_stays_so_whoever_extends_it() {
+    let lease = Lease::new(Duration::MAX);
+    assert!(lease.remaining() > Duration::from_secs(1_000_000_000), "{lease:?}");
+    lease.end();
+    lease.extend(Duration::MAX);
+    assert_eq!(lease.remaining(), Duration::ZERO);
+    let lapsed = Lease::new(Duration::ZERO);
+    assert_eq!(lapsed.remaining(), Duration::ZERO);
+    lapsed.extend(Duration::from_secs(1));
+    assert_eq!(lapsed.remaining(), Duration::from_secs(1), "one that has only run out is another matter");
 }
