@@ -10,6 +10,7 @@ pub mod operate;
 mod orders;
 #[cfg(feature = "kafka")]
 pub mod own_consume_loop;
+mod program;
 pub mod replay;
 #[cfg(feature = "sqs")]
 pub mod sqs_orders;

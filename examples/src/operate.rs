@@ -20,18 +20,7 @@ const PATIENCE: Duration = Duration::from_secs(60);
 /// Runs the example, and says by the exit status whether all went well.
 #[must_use]
 pub fn main() -> ExitCode {
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(operate(&mut stdout())),
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::program::run(operate(&mut stdout()))
 }
 
 /// The handler: an amount must be a number of cents.

@@ -2,8 +2,20 @@
 
 mod charge;
 mod ending;
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+mod idle;
 mod order_event;
+mod starting;
+mod watched;
 
 pub(crate) use charge::Charge;
-pub(crate) use ending::{asked_to_end, idle, tell};
-pub(crate) use order_event::{OrderEvent, STEPS};
+#[cfg(feature = "lambda")]
+pub(crate) use ending::waits_only_for_operators;
+pub(crate) use ending::{asked_to_end, tell};
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+pub(crate) use idle::idle;
+pub(crate) use order_event::OrderEvent;
+#[cfg(any(feature = "kafka", feature = "sqs"))]
+pub(crate) use order_event::STEPS;
+pub(crate) use starting::run_logged;
+pub(crate) use watched::Watched;

@@ -45,7 +45,6 @@ mod config_rules;
 mod copier;
 mod decode;
 mod entity_spread;
-mod error_chain;
 pub mod headers;
 mod kafka_publisher;
 mod kafka_source;

@@ -5,12 +5,11 @@ use aws_sdk_sqs::{
     types::BatchResultErrorEntry,
 };
 
-use ordered_consumer::BoxError;
+use ordered_consumer::{BoxError, error_text};
 
 use crate::SqsError;
 
-/// Causes of causes that are told, in case there is no end to them.
-const CAUSES_MAX: usize = 8;
+const NOT_VALID: &str = "the request is not valid for this queue";
 
 /// What was tried with which queue.
 #[derive(Clone, Copy)]
@@ -30,7 +29,7 @@ where
     let Some(code) = code_of(error) else {
         // Nothing came back that says what: the network, a time-out, credentials that could not be had. Only what errors say
         // of themselves is told: the answer as it came, which is in their `Debug`, may quote the request.
-        return doing.unavailable(causes(error));
+        return doing.unavailable(error_text(error));
     };
     let message = error.as_service_error().and_then(ProvideErrorMetadata::message);
     explain_code(doing, code, message)
@@ -47,12 +46,6 @@ where
 /// Without the service's or the protocol's name.
 fn short(code: &str) -> &str {
     code.rsplit(['.', '#']).next().unwrap_or(code)
-}
-
-fn causes(error: &(dyn std::error::Error + 'static)) -> String {
-    let all = std::iter::successors(Some(error), |error| error.source()).take(CAUSES_MAX);
-    let told: Vec<String> = all.map(ToString::to_string).collect();
-    shortened(&told.join(": "))
 }
 
 fn explain_code(doing: Doing<'_>, code: &str, message: Option<&str>) -> SqsError {
@@ -76,16 +69,9 @@ fn explain_code(doing: Doing<'_>, code: &str, message: Option<&str>) -> SqsError
         "InvalidAddress"
         | "UnsupportedOperation"
         | "InvalidSecurity"
-        | "InvalidParameterValue"
-        | "InvalidParameterCombination"
-        | "MissingParameter"
-        | "ValidationError"
-        | "ValidationException"
         | "InvalidAttributeName"
-        | "InvalidAttributeValue"
-        | "InvalidMessageContents"
-        | "BatchRequestTooLong"
-        | "OptInRequired" => "the request is not valid for this queue",
+        | "OptInRequired" => NOT_VALID,
+        code if is_about_a_message(code) => NOT_VALID,
         // Throttling, overload, failures on their side, and what is not known: SQS is asked again, ever less often.
         _ => return doing.unavailable(format!("{short}: it is asked again, ever less often")),
     };
@@ -173,7 +159,7 @@ mod tests {
         let quoted = "The Canonical String was 'x-amz-security-token:SECRET'";
         for code in ["SignatureDoesNotMatch", "InvalidClientTokenId", "InvalidAccessKeyId", "ExpiredToken"] {
             let error = explain_code(RECEIVING, code, Some(quoted));
-            let text = format!("{} {error:?}", error.told());
+            let text = format!("{} {error:?}", error_text(&error));
             assert!(!text.contains("SECRET"), "{text}");
             assert!(text.contains("orders.fifo"), "{text}");
             assert!(text.contains(code), "{text}");

@@ -72,15 +72,4 @@ impl SqsError {
             | Self::Name(_) => false,
         }
     }
-
-    /// All that is known of it, for a log: an error's own text does not repeat its source.
-    pub(crate) fn told(&self) -> String {
-        let mut text = self.to_string();
-        let mut source = std::error::Error::source(self);
-        while let Some(error) = source {
-            text = format!("{text}: {error}");
-            source = error.source();
-        }
-        text
-    }
 }

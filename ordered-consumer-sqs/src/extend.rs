@@ -4,6 +4,7 @@ use std::{collections::BTreeMap, sync::Arc, time::Duration};
 
 use aws_sdk_sqs::types::ChangeMessageVisibilityBatchRequestEntry as Entry;
 use futures::{StreamExt, stream};
+use ordered_consumer::error_text;
 use tokio::time::{Instant, interval_at};
 
 use crate::{
@@ -88,7 +89,7 @@ async fn extend_batch(shared: &Shared, batch: Vec<Extend>) -> Vec<(Extend, Entry
         }
         Err(error) => {
             let doing = Doing { what: "keeping messages invisible in", queue: shared.name_of(queue) };
-            let error = explain(doing, &error).told();
+            let error = error_text(&explain(doing, &error));
             tracing::warn!(stream = %shared.stream, error, "messages could not be kept invisible; it is tried again while there is time");
             batch.into_iter().map(|extend| (extend, EntryFault::Transient)).collect()
         }

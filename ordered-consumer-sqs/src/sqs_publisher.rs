@@ -13,7 +13,7 @@ use aws_sdk_sqs::{
     primitives::Blob,
     types::{MessageAttributeValue, SendMessageBatchRequestEntry as Entry},
 };
-use ordered_consumer::{EventPublisher, PublishError, Published, ReleasedEvent};
+use ordered_consumer::{EventPublisher, PublishError, Published, ReleasedEvent, error_text};
 use tokio::sync::Mutex;
 
 use crate::{
@@ -182,10 +182,12 @@ impl Inner {
     /// What SQS refuses as a whole, because of a message that it does not say (the queue's limit was lowered, or SQS counts
     /// otherwise than is counted here), is sent message by message, until the one that it refuses is known.
     async fn send(&self, batch: Vec<Entry>) -> (usize, Option<PublishError>) {
-        match self.ask(batch.clone()).await {
-            Asked::Answered { count, failed } => (count, failed),
-            Asked::RefusedAsAWhole(error) if batch.len() < 2 => (0, Some(error)),
-            Asked::RefusedAsAWhole(_) => self.send_singly(batch).await,
+        // One alone is not sent again, and need not be kept.
+        let kept = (batch.len() > 1).then(|| batch.clone());
+        match (self.ask(batch).await, kept) {
+            (Asked::Answered { count, failed }, _) => (count, failed),
+            (Asked::RefusedAsAWhole(error), None) => (0, Some(error)),
+            (Asked::RefusedAsAWhole(_), Some(batch)) => self.send_singly(batch).await,
         }
     }
 
@@ -213,7 +215,7 @@ impl Inner {
                 let of_a_message = code_of(&error).is_some_and(is_about_a_message);
                 let error = explain(Doing { what: "publishing to", queue: &self.queue.name }, &error);
                 if of_a_message {
-                    return Asked::RefusedAsAWhole(PublishError::Refused(error.told().into()));
+                    return Asked::RefusedAsAWhole(PublishError::Refused(error_text(&error).into()));
                 }
                 // No such queue, missing rights: nothing that one event could help.
                 return Asked::Answered { count: 0, failed: Some(PublishError::Unavailable(error.into())) };

@@ -107,7 +107,8 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// How long a delete waits for others to share its request; 5 ms unless changed.
+    /// How long a delete waits for others to share its request, while something else is being told to SQS; 5 ms unless
+    /// changed. While nothing is, it goes at once.
     pub fn delete_linger(mut self, linger: Duration) -> Self {
         self.delete_linger = linger;
         self

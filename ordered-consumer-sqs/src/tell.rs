@@ -6,6 +6,7 @@ use aws_sdk_sqs::types::{
     ChangeMessageVisibilityBatchRequestEntry as Visible, DeleteMessageBatchRequestEntry as Deletion,
 };
 use futures::{FutureExt, StreamExt, stream::FuturesUnordered};
+use ordered_consumer::error_text;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::{
@@ -26,73 +27,48 @@ pub(crate) fn place_of(id: &str) -> Option<usize> {
     id.parse().ok()
 }
 
-/// What a request was.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Told {
-    Deletes,
-    Release,
-}
-
-/// Requests that are under way.
-#[derive(Default)]
-struct Requests {
-    all: FuturesUnordered<Pin<Box<dyn Future<Output = Told> + Send>>>,
-    deletes: usize,
-}
-
-impl Requests {
-    fn begin(&mut self, told: Told, request: impl Future<Output = ()> + Send + 'static) {
-        self.deletes += usize::from(told == Told::Deletes);
-        self.all.push(Box::pin(request.map(move |()| told)));
-    }
-
-    fn ended(&mut self, told: Told) {
-        self.deletes -= usize::from(told == Told::Deletes);
-    }
-}
+type Request = Pin<Box<dyn Future<Output = ()> + Send>>;
 
 /// Runs until the source is gone.
 pub(crate) async fn tell(shared: Arc<Shared>) {
-    let mut requests = Requests::default();
+    let mut requests: FuturesUnordered<Request> = FuturesUnordered::new();
     loop {
         let told = shared.told.notified();
         let look_at = start(&shared, &mut requests);
         tokio::select! {
             () = told => {}
-            Some(told) = requests.all.next(), if !requests.all.is_empty() => requests.ended(told),
+            Some(()) = requests.next(), if !requests.is_empty() => {}
             () = sleep_until(look_at.unwrap_or_else(Instant::now)), if look_at.is_some() => {}
         }
-        while let Some(Some(told)) = requests.all.next().now_or_never() {
-            requests.ended(told);
-        }
+        while let Some(Some(())) = requests.next().now_or_never() {}
     }
 }
 
 /// Begins what can be begun; says when to look again for a batch that is not full yet.
-fn start(shared: &Arc<Shared>, requests: &mut Requests) -> Option<Instant> {
+fn start(shared: &Arc<Shared>, requests: &mut FuturesUnordered<Request>) -> Option<Instant> {
     let mut look_at: Option<Instant> = None;
     let mut flights = shared.flights();
     while let Some(release) = flights.take_release() {
         // Not counted: giving back must not wait for deletes.
         let shared = Arc::clone(shared);
-        requests.begin(Told::Release, async move {
+        requests.push(Box::pin(async move {
             give_back(&shared, release).await;
             shared.change(Flights::released);
-        });
+        }));
     }
     for queue in 0..shared.queues.len() {
-        while requests.all.len() < REQUESTS_MAX {
+        while requests.len() < REQUESTS_MAX {
             let (ready, Some(since)) = flights.ready(queue) else { break };
             let due = since + shared.delete_linger;
             // A batch that may fill up costs one request instead of several; while SQS is asked for nothing, waiting only
             // keeps groups from others.
-            let may_fill = requests.deletes > 0 && due > Instant::now();
+            let may_fill = !requests.is_empty() && due > Instant::now();
             if ready < BATCH_MAX && may_fill && !shared.is_closing() {
                 look_at = Some(look_at.map_or(due, |at| at.min(due)));
                 break;
             }
             let deletes = flights.take_deletes(queue, BATCH_MAX);
-            requests.begin(Told::Deletes, delete(Arc::clone(shared), queue, deletes));
+            requests.push(Box::pin(delete(Arc::clone(shared), queue, deletes)));
         }
     }
     look_at
@@ -120,12 +96,12 @@ async fn delete(shared: Arc<Shared>, queue: usize, deletes: Vec<Delete>) {
         let over = begin.elapsed() >= shared.visibility_of(queue);
         if !error.is_transient() || over {
             let index = first_of(&deletes);
-            tracing::warn!(stream = %shared.stream, index, messages = deletes.len(), error = error.told(), "what is done with could not be deleted; it comes again, and is known then");
+            tracing::warn!(stream = %shared.stream, index, messages = deletes.len(), error = error_text(&error), "what is done with could not be deleted; it comes again, and is known then");
             shared.change(|flights| deletes.iter().for_each(|delete| flights.refused(delete.flight, true)));
             return;
         }
         if shared.may_complain() {
-            tracing::warn!(stream = %shared.stream, error = error.told(), "what is done with is not deleted yet; it is tried again");
+            tracing::warn!(stream = %shared.stream, error = error_text(&error), "what is done with is not deleted yet; it is tried again");
         }
         sleep(backoff).await;
         backoff = (backoff * 2).min(BACKOFF_MAX);
@@ -190,7 +166,7 @@ async fn give_back(shared: &Shared, release: Release) {
                 let error =
                     explain(Doing { what: "giving messages back to", queue: shared.name_of(queue) }, &error);
                 if !error.is_transient() || shared.may_complain() {
-                    tracing::warn!(stream = %shared.stream, error = error.told(), "messages could not be given back; they come again when their time runs out");
+                    tracing::warn!(stream = %shared.stream, error = error_text(&error), "messages could not be given back; they come again when their time runs out");
                 }
                 if !error.is_transient() {
                     return;

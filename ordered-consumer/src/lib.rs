@@ -136,8 +136,16 @@ pub type BoxError = Box<dyn std::error::Error + Send + Sync + 'static>;
 /// The longest an entity's key may be, in bytes.
 pub const ENTITY_BYTES_MAX: usize = 1_024;
 
-/// An error and its sources in one line, safe to log.
-pub(crate) fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
+/// An error and its sources in one line, safe to log: at most 1,024 bytes, of 32 errors of a chain, control characters
+/// escaped. For adapters and failure logs, whose errors do not repeat their sources.
+///
+/// ```
+/// # use ordered_consumer::{SourceError, error_text};
+/// let away = SourceError::Unavailable("connection refused".into());
+/// assert!(error_text(&away).ends_with(": connection refused"));
+/// ```
+#[must_use]
+pub fn error_text(error: &(dyn std::error::Error + 'static)) -> String {
     display_safe(&error_chain::chain_text(error, 1_024)).to_string()
 }
 

@@ -13,6 +13,8 @@ pub mod keeper;
 pub mod latch;
 pub mod operating;
 pub mod order;
+#[cfg(feature = "services")]
+pub mod orders_shown;
 pub mod partitions;
 #[cfg(feature = "services")]
 pub mod postgres;

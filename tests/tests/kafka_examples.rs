@@ -1,26 +1,14 @@
 //! The examples with Apache Kafka, as people run them, on the broker that `./tests/run` starts.
 #![cfg(feature = "services")]
-#![expect(clippy::expect_used, clippy::unwrap_used, reason = "a test fails by panicking, in its helpers too")]
+#![expect(clippy::expect_used, reason = "a test fails by panicking, in its helpers too")]
 
 use std::process::Command;
 
-/// A name that no other run has, so that the broker may keep what earlier runs left.
-fn name(what: &str) -> String {
-    let since = std::time::UNIX_EPOCH.elapsed().unwrap();
-    format!("{what}-{}-{}", std::process::id(), since.as_nanos())
-}
+use ordered_consumer_tests::orders_shown::{every_order_keeps_its_order, name, shown_by};
 
 fn shown(program: &str, arguments: &[&str]) -> String {
     let brokers = std::env::var("KAFKA_BOOTSTRAP_SERVERS").expect("./tests/run starts Kafka");
-    let output = Command::new(program).args(["--brokers", &brokers]).args(arguments).output().unwrap();
-    let text = String::from_utf8(output.stdout).unwrap();
-    assert!(output.status.success(), "{text}\n{}", String::from_utf8_lossy(&output.stderr));
-    text
-}
-
-/// The lines that say so of an order, in the order in which they were printed.
-fn lines<'t>(text: &'t str, order: &str) -> Vec<&'t str> {
-    text.lines().filter(|line| line.contains(&format!(" {order} "))).collect()
+    shown_by(Command::new(program).args(["--brokers", &brokers]).args(arguments))
 }
 
 fn orders(arguments: &[&str], topic: &str, store: &str) -> String {
@@ -29,21 +17,6 @@ fn orders(arguments: &[&str], topic: &str, store: &str) -> String {
     let mut all = vec!["--topic", topic, "--group", &group, "--store", store, "--until-idle"];
     all.extend_from_slice(arguments);
     shown(program, &all)
-}
-
-fn every_order_keeps_its_order(text: &str) {
-    assert!(text.contains("produced 30 events of 10 orders"), "{text}");
-    let of = |order| lines(text, order);
-    assert_eq!(of("order-1"), ["✓ order-1 created", "✓ order-1 paid", "✓ order-1 shipped"], "{text}");
-    let failing = of("order-2");
-    assert_eq!(failing.len(), 5, "{text}");
-    assert!(failing[..2].iter().all(|line| line.starts_with("✗ order-2 created: the bank")), "{text}");
-    assert_eq!(failing[2..], ["✓ order-2 created", "✓ order-2 paid", "✓ order-2 shipped"], "{text}");
-    // What is parked is tried once, and what comes behind it never.
-    let parked = lines(text, "order-3");
-    assert_eq!(parked[0], "✗ order-3 created: the card is not valid", "{text}");
-    assert!(parked[1].contains("parked, 3 held"), "{text}");
-    assert!(text.contains("2 later events wait behind it"), "{text}");
 }
 
 #[test]

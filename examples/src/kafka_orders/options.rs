@@ -3,6 +3,8 @@
 use clap::Parser;
 use ordered_consumer_kafka::RetryTopic;
 
+use crate::orders::Watched;
+
 /// Consumes orders from Kafka, each order's events in their order, whatever fails.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "kafka_orders")]
@@ -40,12 +42,9 @@ pub struct Options {
     /// Write so many orders first, with three events each.
     #[arg(long, default_value_t = 0)]
     pub produce: u32,
-    /// The order whose first event fails twice, to watch.
-    #[arg(long, default_value = "order-2")]
-    pub fail: String,
-    /// The order that can never be charged, and waits for an operator.
-    #[arg(long, default_value = "order-3")]
-    pub park: String,
+    /// The orders to watch.
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// Stop when nothing has come for five seconds and nothing waits for a retry; else on Ctrl-C.
     #[arg(long)]
     pub until_idle: bool,

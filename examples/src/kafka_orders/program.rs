@@ -9,7 +9,7 @@ use ordered_consumer_kafka::{KafkaPublisher, KafkaSource};
 
 use super::{Options, client, orders};
 use crate::{
-    orders::{Charge, asked_to_end, idle, tell},
+    orders::{Charge, asked_to_end, idle, run_logged, tell},
     workers::store,
 };
 
@@ -17,22 +17,7 @@ use crate::{
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&options)),
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run_logged(run(&options))
 }
 
 async fn run(options: &Options) -> Result<()> {
@@ -42,7 +27,7 @@ async fn run(options: &Options) -> Result<()> {
         orders::produce(&config, &options.topic, options.produce).await?;
     }
     let failures = store::open(&options.store).await?;
-    let handler = Charge::new(&options.fail, &options.park);
+    let handler = Charge::new(&options.watched);
     let mut consumer = OrderedConsumer::new(&options.group, handler, failures)
         .with_retry_policy(RetryPolicy::exponential(Duration::from_secs(1), 2.0).attempts_max(8));
     let mut source = KafkaSource::builder(config.clone(), [&options.topic]);

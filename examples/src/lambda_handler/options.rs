@@ -2,6 +2,8 @@
 
 use clap::Parser;
 
+use crate::orders::Watched;
+
 /// Takes batches of an SQS FIFO queue as AWS Lambda gives them, each order's events in their order, whatever fails.
 #[derive(Clone, Debug, Parser)]
 #[command(name = "lambda_handler")]
@@ -18,12 +20,9 @@ pub struct Options {
     /// The consumer's name in the failure log.
     #[arg(long, env = "ORDERS_CONSUMER", default_value = "billing")]
     pub consumer: String,
-    /// The order whose first event fails twice, to watch.
-    #[arg(long, default_value = "order-2")]
-    pub fail: String,
-    /// The order that can never be charged, and waits for an operator.
-    #[arg(long, default_value = "order-3")]
-    pub park: String,
+    /// The orders to watch.
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// Run the retries, instead of the function.
     #[arg(long)]
     pub retries: bool,

@@ -17,7 +17,7 @@ use tokio::time::sleep;
 
 use super::Options;
 use crate::{
-    orders::{Charge, asked_to_end, tell},
+    orders::{Charge, asked_to_end, run_logged, tell, waits_only_for_operators},
     workers::store,
 };
 
@@ -28,27 +28,12 @@ const TO_ANSWER: Duration = Duration::from_millis(500);
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&options)),
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run_logged(run(&options))
 }
 
 async fn run(options: &Options) -> Result<()> {
     let failures = store::open(&options.store).await?;
-    let handler = Charge::new(&options.fail, &options.park);
+    let handler = Charge::new(&options.watched);
     let consumer = OrderedConsumer::new(&options.consumer, handler, failures)
         .with_retry_policy(RetryPolicy::exponential(Duration::from_secs(1), 2.0).attempts_max(8));
     if options.retries {
@@ -95,7 +80,7 @@ async fn retries(consumer: &OrderedConsumer<impl Handler>, until_idle: bool) -> 
 
 /// Waits until nothing waits but for an operator.
 async fn nothing_waits(operator: &Operator) {
-    while !matches!(operator.totals().await, Ok(totals) if totals.gated_entities == totals.parked_entities) {
+    while !waits_only_for_operators(operator).await {
         sleep(Duration::from_millis(100)).await;
     }
 }

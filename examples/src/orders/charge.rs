@@ -5,26 +5,25 @@ use std::sync::{Mutex, PoisonError};
 use anyhow::bail;
 use ordered_consumer::{Event, Handler, HandlerError, display_safe, permanent};
 
-use super::OrderEvent;
+use super::{OrderEvent, Watched};
 
 /// Failures until the order to watch can be charged.
 const FAILURES: u32 = 2;
 
 /// Charges for orders, or says why not.
 pub(crate) struct Charge {
-    fail: String,
-    park: String,
+    watched: Watched,
     failures: Mutex<u32>,
 }
 
 impl Charge {
-    pub(crate) fn new(fail: &str, park: &str) -> Self {
-        Self { fail: fail.to_owned(), park: park.to_owned(), failures: Mutex::new(0) }
+    pub(crate) fn new(watched: &Watched) -> Self {
+        Self { watched: watched.clone(), failures: Mutex::new(0) }
     }
 
     fn call_the_bank(&self, event: &OrderEvent) -> anyhow::Result<()> {
         let mut failures = self.failures.lock().unwrap_or_else(PoisonError::into_inner);
-        if event.order == self.fail && *failures < FAILURES {
+        if event.order == self.watched.fail && *failures < FAILURES {
             *failures += 1;
             bail!("the bank does not answer");
         }
@@ -37,7 +36,7 @@ impl Handler for Charge {
         let payload = event.payload().map_or(&[] as &[u8], |payload| payload);
         let order: OrderEvent = serde_json::from_slice(payload).map_err(permanent)?;
         let (name, what) = (display_safe(&order.order), display_safe(&order.what));
-        if order.order == self.park {
+        if order.order == self.watched.park {
             println!("✗ {name} {what}: the card is not valid");
             return Err(permanent("the card is not valid"));
         }

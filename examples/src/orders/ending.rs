@@ -1,16 +1,8 @@
 //! How a program ends, and what it says then.
 
-use std::time::Duration;
-
 use anyhow::Result;
-use ordered_consumer::{GateQuery, Handler, Operator, OrderedConsumer, Stats, display_safe};
-use tokio::{
-    signal::unix::{SignalKind, signal},
-    time::{Instant, sleep},
-};
-
-/// How long nothing must come for a program to end by itself.
-const IDLE: Duration = Duration::from_secs(5);
+use ordered_consumer::{GateQuery, Operator, Stats, display_safe};
+use tokio::signal::unix::{SignalKind, signal};
 
 /// Ctrl-C, or what a service manager sends.
 pub(crate) async fn asked_to_end() {
@@ -21,21 +13,9 @@ pub(crate) async fn asked_to_end() {
     }
 }
 
-/// Waits until nothing has come for a time and nothing waits but for an operator.
-pub(crate) async fn idle(consumer: &OrderedConsumer<impl Handler>, operator: &Operator) {
-    let (mut seen, mut since) = (consumer.stats(), Instant::now());
-    loop {
-        sleep(Duration::from_millis(100)).await;
-        let stats = consumer.stats();
-        let waits =
-            !matches!(operator.totals().await, Ok(totals) if totals.gated_entities == totals.parked_entities);
-        if stats != seen || stats.consumed == 0 || waits {
-            (seen, since) = (stats, Instant::now());
-        }
-        if since.elapsed() > IDLE {
-            return;
-        }
-    }
+/// Whether nothing waits but for an operator.
+pub(crate) async fn waits_only_for_operators(operator: &Operator) -> bool {
+    matches!(operator.totals().await, Ok(totals) if totals.gated_entities == totals.parked_entities)
 }
 
 /// What an operator would want to know.

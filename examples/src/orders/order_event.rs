@@ -3,6 +3,7 @@
 use serde::{Deserialize, Serialize};
 
 /// What happens to every order, one after the other.
+#[cfg(any(feature = "kafka", feature = "sqs"))]
 pub(crate) const STEPS: [&str; 3] = ["created", "paid", "shipped"];
 
 /// One event of an order.

@@ -35,18 +35,7 @@ type Client = StreamConsumer<LoopContext>;
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(options)),
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    crate::program::run(run(options))
 }
 
 /// The handler that was there before: it knows nothing of Kafka, and nothing of us.

@@ -2,6 +2,8 @@
 
 use clap::Parser;
 
+use crate::orders::Watched;
+
 /// Consumes orders from an SQS FIFO queue, each order's events in their order, whatever fails.
 ///
 /// Region, endpoint and credentials are ordinary AWS configuration: `AWS_REGION`, `AWS_PROFILE`, `AWS_ENDPOINT_URL` (for
@@ -36,12 +38,9 @@ pub struct Options {
     /// Send so many orders first, with three events each.
     #[arg(long, default_value_t = 0)]
     pub produce: u32,
-    /// The order whose first event fails twice, to watch.
-    #[arg(long, default_value = "order-2")]
-    pub fail: String,
-    /// The order that can never be charged, and waits for an operator.
-    #[arg(long, default_value = "order-3")]
-    pub park: String,
+    /// The orders to watch.
+    #[command(flatten)]
+    pub(crate) watched: Watched,
     /// Stop when nothing has come for five seconds and nothing waits for a retry; else on Ctrl-C.
     #[arg(long)]
     pub until_idle: bool,

@@ -14,7 +14,7 @@ use super::{
     queues::{self, client},
 };
 use crate::{
-    orders::{Charge, asked_to_end, idle, tell},
+    orders::{Charge, asked_to_end, idle, run_logged, tell},
     workers::store,
 };
 
@@ -22,22 +22,7 @@ use crate::{
 #[must_use]
 pub fn main() -> ExitCode {
     let options = Options::parse();
-    tracing_subscriber::fmt()
-        .with_writer(std::io::stderr)
-        .with_max_level(tracing_subscriber::filter::LevelFilter::WARN)
-        .init();
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build();
-    let done = match runtime {
-        Ok(runtime) => runtime.block_on(run(&options)),
-        Err(error) => Err(error.into()),
-    };
-    match done {
-        Ok(()) => ExitCode::SUCCESS,
-        Err(error) => {
-            eprintln!("error: {error:#}");
-            ExitCode::FAILURE
-        }
-    }
+    run_logged(run(&options))
 }
 
 async fn run(options: &Options) -> Result<()> {
@@ -47,7 +32,7 @@ async fn run(options: &Options) -> Result<()> {
         orders::produce(&client, &url, options.produce).await?;
     }
     let failures = store::open(&options.store).await?;
-    let handler = Charge::new(&options.fail, &options.park);
+    let handler = Charge::new(&options.watched);
     let mut consumer = OrderedConsumer::new(&options.consumer, handler, failures)
         .with_retry_policy(RetryPolicy::exponential(Duration::from_secs(1), 2.0).attempts_max(8));
     let mut source = SqsSource::builder(client.clone(), &url);

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceMessage};
+use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceMessage, error_text};
 use rdkafka::{Message, error::KafkaError, message::BorrowedMessage};
 
 use super::{
@@ -11,7 +11,6 @@ use super::{
 };
 use crate::{
     decode_copy,
-    error_chain::error_text,
     offset_tracker::{Arrival, OffsetTracker},
     source_link::{Load, Said},
 };

@@ -157,7 +157,7 @@ fn sequential(runtime: &Runtime, topic: &Topic<'_>, events: usize) -> anyhow::Re
     let handler = Waiting { meter: Arc::clone(&meter), waited_nanos: Arc::clone(&waited_nanos) };
     let consumer = kafka_rig::bare(topic)?;
     let handled = AtomicUsize::new(0);
-    kafka_rig::in_time(runtime, async move {
+    crate::rig::in_time(runtime, async move {
         let mut stream = consumer.stream();
         loop {
             let message = stream.next().await.context("the stream has ended")??;

@@ -165,7 +165,7 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, sizes: &KafkaSizes) -> 
     let source = ours.source(&topics, None)?;
     let (sizes, with) = (sizes.clone(), Arc::clone(&shared));
     let live_name = live_topic.as_ref().map(|topic| topic.name.clone());
-    let resident = kafka_rig::in_time(runtime, async move {
+    let resident = crate::rig::in_time(runtime, async move {
         let mut resident = Vec::new();
         let measuring = async {
             with.backlog.done().await;

@@ -97,7 +97,7 @@ fn bare<Ran: Future<Output = anyhow::Result<()>> + Send + 'static>(
     body: impl FnOnce(Arc<StreamConsumer>, Arc<Meter>) -> Ran,
 ) -> anyhow::Result<()> {
     let consumer = Arc::new(kafka_rig::bare(topic)?);
-    kafka_rig::in_time(runtime, body(Arc::clone(&consumer), Arc::clone(meter)))
+    crate::rig::in_time(runtime, body(Arc::clone(&consumer), Arc::clone(meter)))
 }
 
 /// Copies key and payload, hands them over, and commits what is done every second and at the end.

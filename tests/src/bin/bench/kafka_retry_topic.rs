@@ -83,7 +83,7 @@ fn run(runtime: &Runtime, topic: &Topic<'_>, arm: usize, events: usize) -> anyho
     }
     let source = ours.source(&[topic], retry.as_ref())?;
     let done = Arc::clone(&meter);
-    let spent = kafka_rig::in_time(runtime, async move {
+    let spent = crate::rig::in_time(runtime, async move {
         let mut spent = 0.0;
         let measuring = async {
             while consumer.stats().retry_scheduled + consumer.stats().held < events as u64 {

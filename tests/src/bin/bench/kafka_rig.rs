@@ -172,7 +172,7 @@ impl<'a> Ours<'a> {
     ) -> anyhow::Result<()> {
         let (consumer, source) = (self.consumer(handler)?, self.source(&[topic], None)?);
         let meter = Arc::clone(meter);
-        in_time(self.runtime, async move { Ok(consumer.run_until(source, meter.done()).await?) })
+        crate::rig::in_time(self.runtime, async move { Ok(consumer.run_until(source, meter.done()).await?) })
     }
 
     /// With a retry topic, if one is named.
@@ -200,16 +200,6 @@ impl<'a> Ours<'a> {
         let config = KafkaConfig::new(servers, &self.group);
         Ok(SETTINGS.iter().fold(config, |config, (name, value)| config.set_for_consumer(*name, *value)))
     }
-}
-
-/// Runs a future in a task of its own, so that it runs on the runtime's own threads; it must end in time.
-pub(crate) fn in_time<T: Send + 'static>(
-    runtime: &Runtime,
-    running: impl Future<Output = anyhow::Result<T>> + Send + 'static,
-) -> anyhow::Result<T> {
-    // The timer must be made within the runtime, too.
-    let task = runtime.spawn(async { tokio::time::timeout(PATIENCE, running).await });
-    runtime.block_on(task)?.context("it takes too long")?
 }
 
 /// The number in an entity's key.

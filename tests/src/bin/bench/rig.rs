@@ -18,9 +18,24 @@ pub(crate) const BATCH: usize = 500;
 /// Bytes of an event's payload.
 const PAYLOAD: [u8; 200] = [b'x'; 200];
 
+/// How long a run may take before something is wrong.
+#[cfg(feature = "services")]
+const PATIENCE: std::time::Duration = std::time::Duration::from_secs(180);
+
 /// A runtime as users have it: one thread per core.
 pub(crate) fn runtime() -> anyhow::Result<Runtime> {
     Ok(tokio::runtime::Builder::new_multi_thread().enable_all().build()?)
+}
+
+/// Runs a future in a task of its own, so that it runs on the runtime's own threads; it must end in time.
+#[cfg(feature = "services")]
+pub(crate) fn in_time<T: Send + 'static>(
+    runtime: &Runtime,
+    running: impl Future<Output = anyhow::Result<T>> + Send + 'static,
+) -> anyhow::Result<T> {
+    // The timer must be made within the runtime, too.
+    let task = runtime.spawn(async { tokio::time::timeout(PATIENCE, running).await });
+    runtime.block_on(task)?.context("it takes too long")?
 }
 
 /// The name of the topic's one stream.

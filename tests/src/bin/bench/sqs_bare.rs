@@ -42,7 +42,7 @@ impl Bare {
         until: impl Future<Output = ()> + Send + 'static,
     ) -> anyhow::Result<()> {
         let (bare, url, tally) = (self.clone(), queue.url.clone(), Arc::clone(tally));
-        sqs_rig::in_time(queue.runtime, async move {
+        crate::rig::in_time(queue.runtime, async move {
             let client = sqs_rig::counted(&tally).await?;
             let mut receivers = JoinSet::new();
             let stopping = Arc::new(AtomicBool::new(false));

@@ -2,7 +2,6 @@
 
 use std::{
     collections::HashMap,
-    future::Future,
     sync::{
         Arc,
         atomic::{AtomicU64, Ordering},
@@ -24,7 +23,10 @@ use ordered_consumer::{FailureLog, Handler, OrderedConsumer};
 use ordered_consumer_sqs::{SqsPublisher, SqsSource};
 use tokio::runtime::Runtime;
 
-use crate::sqs_tally::{Counting, Tally};
+use crate::{
+    rig,
+    sqs_tally::{Counting, Tally},
+};
 
 /// Who asks for messages at once, unless an arm says otherwise: the adapter's own default.
 pub(crate) const RECEIVERS: usize = 2;
@@ -36,8 +38,6 @@ pub(crate) const WAIT: Duration = Duration::from_secs(1);
 const BODY_BYTES: usize = 200;
 /// Requests at once while a queue is filled.
 const SENDERS: usize = 8;
-/// How long anything may take before something is wrong.
-const PATIENCE: Duration = Duration::from_secs(180);
 
 /// The endpoint that SQS_ENDPOINT_URL names.
 pub(crate) fn endpoint() -> Option<String> {
@@ -141,7 +141,7 @@ pub(crate) fn ours<H: Handler>(
     tally: &Arc<Tally>,
 ) -> anyhow::Result<()> {
     let (url, retry, tally) = (queue.url.clone(), retry.map(|retry| retry.url.clone()), Arc::clone(tally));
-    in_time(queue.runtime, async move {
+    rig::in_time(queue.runtime, async move {
         let client = client(Some(Arc::clone(&tally))).await?;
         let mut source = SqsSource::builder(client.clone(), url).receivers(receivers).wait(WAIT);
         let mut consumer = OrderedConsumer::new("bench", handler, failures);
@@ -162,14 +162,4 @@ pub(crate) fn attribute<'m>(message: &'m Message, name: &System) -> &'m str {
 /// A client whose requests are counted.
 pub(crate) async fn counted(tally: &Arc<Tally>) -> anyhow::Result<Client> {
     client(Some(Arc::clone(tally))).await
-}
-
-/// Runs a future in a task of its own, so that it runs on the runtime's own threads; it must end in time.
-pub(crate) fn in_time<T: Send + 'static>(
-    runtime: &Runtime,
-    running: impl Future<Output = anyhow::Result<T>> + Send + 'static,
-) -> anyhow::Result<T> {
-    // The timer must be made within the runtime, too.
-    let task = runtime.spawn(async { tokio::time::timeout(PATIENCE, running).await });
-    runtime.block_on(task)?.context("it takes too long")?
 }
