@@ -43,7 +43,7 @@ impl KafkaSourceBuilder {
             commit_interval: Duration::from_secs(1),
             close_timeout: Duration::from_secs(30),
             broker_session: Duration::from_secs(45),
-            buffer: Load { events: 4_096, bytes: 32 << 20 },
+            buffer: Load { events: 8_192, bytes: 32 << 20 },
             skips_removed: false,
             waits_for_topics: false,
             missing_topic_grace: Duration::from_secs(10),
@@ -88,10 +88,9 @@ impl KafkaSourceBuilder {
         self
     }
 
-    /// How many events, and of how many bytes, wait between the broker's client and the engine: 4,096 and 32 MiB unless set.
-    /// It may be more by one batch, of
-    /// 256 events or 1 MiB. The client keeps some of its own, for each partition: see `queued.max.messages.kbytes`, which is 8,192
-    /// unless set.
+    /// How many events, and of how many bytes, wait between the broker's client and the engine: 8,192 and 32 MiB unless set.
+    /// It may be more by one batch, of 1,024 events or 1 MiB. The client keeps some of its own, for each partition: see
+    /// `queued.max.messages.kbytes`, which is 8,192 unless set.
     pub fn buffer(mut self, events_max: usize, bytes_max: usize) -> Self {
         self.buffer = Load { events: events_max.max(1), bytes: bytes_max.max(1) };
         self

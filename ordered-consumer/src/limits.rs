@@ -9,7 +9,9 @@ use crate::{RetryPolicy, gate::Settings};
 pub struct Limits {
     /// Handlers running at the same time, without those of retries. At least 1; 1,000 unless changed.
     pub running_max: usize,
-    /// Retries of this process running at the same time. At least 1; 100 unless changed.
+    /// Retries of this process under way at the same time: being published, waiting for the failure log, or running. At
+    /// least 1; 1,000 unless changed, as many as `running_max`. Each keeps its event in memory, or a page of those that are
+    /// being published (up to 128 KiB, or one event).
     pub retries_running_max: usize,
     /// Tasks among which entities are spread, so that handlers use several cores. At least 1, and never more than
     /// `running_max`; unless changed, one per core.
@@ -40,7 +42,7 @@ impl Default for Limits {
     fn default() -> Self {
         Self {
             running_max: 1_000,
-            retries_running_max: 100,
+            retries_running_max: 1_000,
             workers: thread::available_parallelism().map_or(1, NonZero::get),
             buffered_events_max: 2_000,
             buffered_bytes_max: 64 << 20,

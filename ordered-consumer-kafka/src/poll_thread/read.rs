@@ -16,7 +16,7 @@ use crate::{
 };
 
 /// Events of one partition handed over at once. There is no waiting to fill a batch.
-const BATCH_MAX: usize = 256;
+const BATCH_MAX: usize = 1_024;
 const BATCH_BYTES_MAX: usize = 1 << 20;
 
 /// Why a batch has ended.

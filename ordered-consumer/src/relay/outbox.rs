@@ -7,8 +7,8 @@ use crate::{EventPublisher, Handler, Index, PublishError, ReleasedEvent, TakenGa
 
 /// Events read and published at once.
 const PAGE_EVENTS: u32 = 100;
-/// Bytes of them, beyond the first.
-const PAGE_BYTES: u64 = 1 << 20;
+/// Bytes of them, beyond the first; as many pages are in memory as gates are being published.
+const PAGE_BYTES: u64 = 128 << 10;
 
 /// Publishes `head … released`, and nothing after the first that does not go out. What has not gone out, or does not
 /// come back, is taken again when the gate falls due.

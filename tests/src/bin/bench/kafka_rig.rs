@@ -24,8 +24,9 @@ pub(crate) const PAYLOAD_BYTES: usize = 200;
 /// How long anything may take before something is wrong.
 const PATIENCE: Duration = Duration::from_secs(120);
 /// What every consumer of these benchmarks is given, bare or ours; what is not here is librdkafka's default in both.
-const SETTINGS: [(&str, &str); 4] = [
+const SETTINGS: [(&str, &str); 5] = [
     ("fetch.queue.backoff.ms", "50"),
+    ("fetch.wait.max.ms", "100"),
     ("auto.offset.reset", "earliest"),
     ("partition.assignment.strategy", "cooperative-sticky"),
     ("session.timeout.ms", "45000"),
