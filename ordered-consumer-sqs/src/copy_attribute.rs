@@ -4,7 +4,7 @@ use bytes::Bytes;
 use ordered_consumer::{Index, ReleasedEvent, StreamName};
 use serde::{Deserialize, Serialize};
 
-use crate::incoming::Attribute;
+use crate::{IncomingMessage, deduplication::is_made_for, incoming::Attribute, outgoing::group_of};
 
 /// The attribute's name.
 pub(crate) const NAME: &str = "ordered-consumer";
@@ -35,6 +35,30 @@ pub(crate) struct Copied {
     pub(crate) attempts: u32,
 }
 
+impl From<&ReleasedEvent> for Copied {
+    fn from(released: &ReleasedEvent) -> Self {
+        let (event, attempts) = (&released.event, released.attempts);
+        let (stream, entity) = (event.stream().clone(), event.entity().clone());
+        Self { stream, entity, index: event.index(), attempts }
+    }
+}
+
+/// Which event the message is a copy of, if one of our publishers has sent it to a queue with one of these ARNs.
+///
+/// The attribute alone does not make it one: whoever forwards what was on a retry queue with all its attributes forwards
+/// ours, too, and a copy that the failure log knows nothing of is deleted. Which stream it names does not matter: the relay
+/// brings back the events of all of its consumer's queues, and of streams that were set apart.
+pub(crate) fn copied<'q>(
+    message: &IncomingMessage,
+    queues: impl IntoIterator<Item = &'q str>,
+) -> Option<Copied> {
+    let copied = decode(message.named(NAME)?)?;
+    let (group, id) = (message.group_id()?, message.deduplication_id()?);
+    let is_of_the_group = group_of(&copied.entity).is_ok_and(|of_the_entity| of_the_entity == group);
+    let is_ours = is_of_the_group && queues.into_iter().any(|queue| is_made_for(id, queue, &copied));
+    is_ours.then_some(copied)
+}
+
 pub(crate) fn encode(released: &ReleasedEvent) -> Result<Attribute, String> {
     let event = &released.event;
     let text = std::str::from_utf8(event.entity()).ok();
@@ -52,8 +76,8 @@ pub(crate) fn encode(released: &ReleasedEvent) -> Result<Attribute, String> {
     Ok(Attribute { data_type: "String".to_owned(), value: Bytes::from(json) })
 }
 
-/// What the attribute says, if it can be read; else it is no copy of ours.
-pub(crate) fn decode(attribute: &Attribute) -> Option<Copied> {
+/// What the attribute says, if it can be read.
+fn decode(attribute: &Attribute) -> Option<Copied> {
     let wire: Wire = serde_json::from_slice(&attribute.value).ok()?;
     if wire.v != VERSION {
         return None;
@@ -88,7 +112,45 @@ mod tests {
     use ordered_consumer::Event;
 
     use super::*;
-    use crate::attributes::is_allowed;
+    use crate::{attributes::is_allowed, deduplication::DeduplicationIds};
+
+    const QUEUE: &str = "arn:aws:sqs:eu-west-1:123456789012:orders.fifo";
+    const RETRY: &str = "arn:aws:sqs:eu-west-1:123456789012:orders-retry.fifo";
+
+    /// A copy as it comes from the retry queue.
+    fn copy(entity: &str) -> IncomingMessage {
+        let stream = StreamName::new("orders.fifo").unwrap();
+        let event = Event::builder(stream, Index::new(7), entity.to_owned()).build();
+        let released = ReleasedEvent { event, attempts: 2 };
+        IncomingMessage {
+            group: Some(group_of(entity.as_bytes()).unwrap()),
+            deduplication: Some(DeduplicationIds::new(RETRY.to_owned()).unwrap().next(&released)),
+            attributes: vec![(NAME.to_owned(), encode(&released).unwrap())],
+            ..IncomingMessage::default()
+        }
+    }
+
+    #[test]
+    fn a_copy_is_known_on_each_queue_that_it_may_have_been_sent_to_also_of_a_finer_entity() {
+        for entity in ["order-1", "order-1 line 7"] {
+            let copied = copied(&copy(entity), [QUEUE, RETRY]).unwrap();
+            assert_eq!((copied.entity.as_ref(), copied.attempts), (entity.as_bytes(), 2));
+        }
+    }
+
+    #[test]
+    fn what_somebody_else_has_sent_with_our_attribute_is_no_copy() {
+        let is_none = |message: IncomingMessage| copied(&message, [QUEUE, RETRY]).is_none();
+        assert!(!is_none(copy("order-1")));
+        let forwarded = Some("of-whoever-forwarded-it".to_owned());
+        assert!(is_none(IncomingMessage { deduplication: forwarded, ..copy("order-1") }));
+        assert!(is_none(IncomingMessage { deduplication: None, ..copy("order-1") }));
+        assert!(is_none(IncomingMessage { group: Some("order-2".to_owned()), ..copy("order-1") }));
+        assert!(is_none(IncomingMessage { group: None, ..copy("order-1") }));
+        assert!(is_none(IncomingMessage { attributes: Vec::new(), ..copy("order-1") }));
+        assert!(is_none(IncomingMessage { attributes: copy("order-2").attributes, ..copy("order-1") }));
+        assert!(copied(&copy("order-1"), [QUEUE]).is_none(), "it was sent to another queue, whole as it is");
+    }
 
     #[test]
     fn a_copy_says_which_event_it_is_of_whatever_its_entity() {

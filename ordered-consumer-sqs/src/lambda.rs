@@ -123,13 +123,13 @@ impl<H: Handler> SqsBatches<H> {
         for (place, record) in records.into_iter().enumerate() {
             let arn = record.event_source_arn.clone().unwrap_or_default();
             let stream = streams
-                .entry(arn)
+                .entry(arn.clone())
                 .or_insert_with_key(|arn| StreamName::new(arn.rsplit(':').next().unwrap_or_default()).ok());
             let message = IncomingMessage::from(record);
             if stopped.contains(&message.group) {
                 continue;
             }
-            if message.named(copy_attribute::NAME).and_then(copy_attribute::decode).is_some() {
+            if copy_attribute::copied(&message, [arn.as_str()]).is_some() {
                 continue;
             }
             let mapped = match stream {

@@ -20,7 +20,7 @@ pub(crate) struct Outgoing {
     pub(crate) bytes: usize,
 }
 
-/// Makes the message of an event. The group is the entity's: what stands before the space, if the entity is finer.
+/// Makes the message of an event.
 ///
 /// # Errors
 /// Why SQS will never take it, without its key, headers or payload.
@@ -49,7 +49,8 @@ pub(crate) fn message(released: &ReleasedEvent, bytes_max: usize) -> Result<Outg
     Ok(Outgoing { group, body, attributes: with, bytes })
 }
 
-fn group_of(entity: &[u8]) -> Result<String, String> {
+/// The message group of an entity: what stands before the space, if it is finer.
+pub(crate) fn group_of(entity: &[u8]) -> Result<String, String> {
     let group = entity.split(|byte| *byte == b' ').next().unwrap_or_default();
     let allowed = group.iter().all(u8::is_ascii_graphic);
     if group.is_empty() || group.len() > GROUP_CHARACTERS_MAX || !allowed {

@@ -18,6 +18,7 @@ const MESSAGE_BYTES: usize = 262_144;
 pub(crate) struct Queue {
     pub(crate) url: String,
     pub(crate) name: String,
+    pub(crate) arn: String,
     pub(crate) visibility: Duration,
     pub(crate) message_bytes_max: usize,
     /// What tells the queue from another one of the same name: its ARN and when it was made.
@@ -67,6 +68,7 @@ fn judge(
         visibility: Duration::from_secs(seconds),
         message_bytes_max: bytes.unwrap_or(MESSAGE_BYTES),
         identity: Bytes::from(format!("{arn} {created}")),
+        arn: arn.to_owned(),
     })
 }
 

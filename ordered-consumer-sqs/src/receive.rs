@@ -228,8 +228,9 @@ impl Received {
 
 impl Shared {
     fn what_is(&self, queue: usize, message: &IncomingMessage) -> Option<Taken> {
-        let copied = message.named(copy_attribute::NAME).and_then(copy_attribute::decode);
-        if let Some(copied) = copied {
+        // Of whichever queue: the main queue may have been its own retry queue once, and have copies still.
+        let arns = self.queues.iter().map(|queue| queue.arn.as_str());
+        if let Some(copied) = copy_attribute::copied(message, arns) {
             return Some(Taken::Copy(copied));
         }
         let (index, why) = if queue == MAIN {
@@ -237,6 +238,9 @@ impl Shared {
                 Ok(event) => return Some(Taken::Event(Box::new(event))),
                 Err(unmapped) => (unmapped.index, unmapped.why),
             }
+        } else if message.named(copy_attribute::NAME).is_some() {
+            let why = "it has the attribute of a copy, and is none that the publisher has sent to this queue: it was forwarded, or sent to another queue";
+            (index_of(message), why)
         } else {
             (index_of(message), "it is no copy that the publisher has sent")
         };

@@ -88,7 +88,8 @@ impl SqsPublisherBuilder {
     pub async fn open(self) -> Result<SqsPublisher, SqsError> {
         let mut queue = queue::look_at(&self.client, &self.url, self.allow_redrive_policy).await?;
         queue.message_bytes_max = self.message_bytes_max.unwrap_or(queue.message_bytes_max);
-        let ids = DeduplicationIds::new().map_err(|error| SqsError::Randomness(error.into()))?;
+        let ids =
+            DeduplicationIds::new(queue.arn.clone()).map_err(|error| SqsError::Randomness(error.into()))?;
         let lanes = (0..LANES).map(|_| Mutex::new(())).collect();
         Ok(SqsPublisher { inner: Arc::new(Inner { client: self.client, queue, ids, lanes }) })
     }

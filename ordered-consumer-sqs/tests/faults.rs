@@ -15,6 +15,9 @@ mod rig;
 #[path = "faults/away.rs"]
 mod away;
 #[cfg(test)]
+#[path = "faults/forwarded.rs"]
+mod forwarded;
+#[cfg(test)]
 #[path = "faults/receipts.rs"]
 mod receipts;
 #[cfg(test)]

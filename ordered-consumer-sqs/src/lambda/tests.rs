@@ -115,3 +115,47 @@ async fn nothing_starts_once_the_invocation_is_over() {
     assert_eq!(failed(&response), ["1"]);
     assert!(ran.lock().unwrap().is_empty());
 }
+
+/// A message of the group `a` with our attribute, as `id` says that it was sent.
+fn with_our_attribute(id: impl FnOnce(&ordered_consumer::ReleasedEvent) -> String) -> SqsEvent {
+    let stream = StreamName::new("orders.fifo").unwrap();
+    let original = Event::builder(stream, ordered_consumer::Index::new(7), "a").payload("body of 1").build();
+    let released = ordered_consumer::ReleasedEvent { event: original, attempts: 1 };
+    let ours = copy_attribute::encode(&released).unwrap();
+    let mut event = event(&[("1", "a", 1)]);
+    let record = &mut event.records[0];
+    record.attributes.insert("MessageDeduplicationId".to_owned(), id(&released));
+    let attribute = serde_json::json!({
+        "stringValue": std::str::from_utf8(&ours.value).unwrap(),
+        "stringListValues": [],
+        "binaryListValues": [],
+        "dataType": "String"
+    });
+    let attribute = serde_json::from_value(attribute).unwrap();
+    record.message_attributes.insert(copy_attribute::NAME.to_owned(), attribute);
+    event
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_on_the_functions_own_queue_is_acknowledged_and_nothing_runs_by_it() {
+    let (batches, ran) = batches(|_| Ok(()));
+    let queue = "arn:aws:sqs:us-east-2:123456789012:orders.fifo".to_owned();
+    let ids = crate::deduplication::DeduplicationIds::new(queue).unwrap();
+    let response = batches.handle_batch(with_our_attribute(|released| ids.next(released))).await;
+    assert!(failed(&response).is_empty());
+    assert!(ran.lock().unwrap().is_empty());
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_copy_that_was_forwarded_is_an_event_and_not_acknowledged_before_it_has_run() {
+    let elsewhere = "arn:aws:sqs:us-east-2:123456789012:orders-retry.fifo".to_owned();
+    let ids = crate::deduplication::DeduplicationIds::new(elsewhere).unwrap();
+    let forwards: [&dyn Fn(&ordered_consumer::ReleasedEvent) -> String; 2] =
+        [&|_| "of-the-forwarder".to_owned(), &|released| ids.next(released)];
+    for forward in forwards {
+        let (batches, ran) = batches(|_| Err(ordered_consumer::unavailable("the bank is away")));
+        let response = batches.handle_batch(with_our_attribute(forward)).await;
+        assert_eq!(failed(&response), ["1"]);
+        assert_eq!(*ran.lock().unwrap(), ["body of 1"]);
+    }
+}

@@ -51,6 +51,9 @@ impl Message {
 /// See the module.
 #[derive(Debug)]
 pub(crate) struct FakeQueue {
+    arn: String,
+    /// What a queue of the same name that was made before it, or is made after, does not share.
+    created: u64,
     visibility: Duration,
     messages: Vec<Message>,
     /// What a request may have: less than the queue says of itself, if it was changed.
@@ -61,9 +64,11 @@ pub(crate) struct FakeQueue {
 }
 
 impl FakeQueue {
-    pub(crate) fn new(visibility: Duration) -> Self {
+    pub(crate) fn new(name: &str, created: u64, visibility: Duration) -> Self {
         let (bytes_max, numbers) = (BYTES_MAX, SEQUENCE);
         Self {
+            arn: format!("arn:aws:sqs:eu-west-1:1:{name}"),
+            created,
             visibility,
             messages: Vec::new(),
             bytes_max,
@@ -125,8 +130,8 @@ impl FakeQueue {
                 "FifoQueue": "true",
                 "VisibilityTimeout": self.visibility.as_secs().to_string(),
                 "MaximumMessageSize": BYTES_MAX.to_string(),
-                "QueueArn": "arn",
-                "CreatedTimestamp": "1",
+                "QueueArn": self.arn,
+                "CreatedTimestamp": self.created.to_string(),
             } })),
             "ReceiveMessage" => Ok(json!({ "Messages": self.receive(asked) })),
             "DeleteMessageBatch" => Ok(each(entries(), |entry| self.delete(&entry["ReceiptHandle"]))),

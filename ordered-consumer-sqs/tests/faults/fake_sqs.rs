@@ -45,6 +45,8 @@ pub(crate) enum Fault {
 #[derive(Debug, Default)]
 struct State {
     queues: HashMap<String, FakeQueue>,
+    /// How many were ever made.
+    made: u64,
     faults: HashMap<String, (u32, Fault)>,
     requests: Vec<(String, Instant, Value)>,
 }
@@ -75,15 +77,20 @@ impl FakeSqs {
         self.state.lock().unwrap()
     }
 
-    /// Makes a queue; gives its URL.
+    /// Makes a queue, in the place of one of the same name; gives its URL.
     pub(crate) fn make(&self, name: &str, visibility: Duration) -> String {
-        self.state().queues.insert(name.to_owned(), FakeQueue::new(visibility));
+        let mut state = self.state();
+        state.made += 1;
+        let queue = FakeQueue::new(name, state.made, visibility);
+        state.queues.insert(name.to_owned(), queue);
         format!("http://sqs.invalid/1/{name}")
     }
 
     /// Makes a queue, if there is none of its name; gives its URL.
     pub(crate) fn make_unless_made(&self, name: &str, visibility: Duration) -> String {
-        self.state().queues.entry(name.to_owned()).or_insert_with(|| FakeQueue::new(visibility));
+        if !self.state().queues.contains_key(name) {
+            return self.make(name, visibility);
+        }
         format!("http://sqs.invalid/1/{name}")
     }
 
