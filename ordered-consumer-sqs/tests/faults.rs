@@ -21,6 +21,9 @@ mod forwarded;
 #[path = "faults/receipts.rs"]
 mod receipts;
 #[cfg(test)]
+#[path = "faults/recreated.rs"]
+mod recreated;
+#[cfg(test)]
 #[path = "faults/start.rs"]
 mod start;
 #[cfg(test)]

@@ -36,7 +36,9 @@ pub use relay::{ParkedHead, Taken};
 pub use reply::{
     Audit, ClaimRefusal, FenceRefusal, Grant, Logged, OperatorRefusal, Reply, Resolved, Step, Verdict,
 };
-pub use stream::{Settle, StreamRecord, StreamRefusal, TakeOver, may_drop_tombstone, settle, take_over};
+pub use stream::{
+    Settle, StreamRecord, StreamRefusal, TakeOver, is_known, may_drop_tombstone, settle, take_over,
+};
 pub use summary::GateSummary;
 
 use serde::{Deserialize, Serialize};

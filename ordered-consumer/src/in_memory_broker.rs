@@ -65,7 +65,7 @@
 //! | duplicates | [`redeliver`](InMemoryBroker::redeliver) |
 //! | a position that went back | [`rewind`](InMemoryBroker::rewind) |
 //! | partitions added to a topic | [`add_partitions`](InMemoryBroker::add_partitions) |
-//! | a topic deleted and created again | [`recreate_topic`](InMemoryBroker::recreate_topic) |
+//! | a topic or queue deleted and created again | [`recreate_topic`](InMemoryBroker::recreate_topic), [`recreate_queue`](InMemoryBroker::recreate_queue) |
 //! | settlements late or lost | [`delay_commits`](InMemoryBroker::delay_commits), [`lose_commits`](InMemoryBroker::lose_commits) |
 //! | refused deletes | [`refuse_deletes`](InMemoryBroker::refuse_deletes) |
 //! | a broker that is away or slow | [`unavailable`](InMemoryBroker::unavailable), [`latency`](InMemoryBroker::latency) |

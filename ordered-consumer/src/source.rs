@@ -46,14 +46,16 @@ pub struct AssignedStream {
     pub lease: Option<Lease>,
 }
 
-/// What the broker says of an owned stream once it has confirmed the assignment.
+/// What the broker says of a stream once it has confirmed the assignment.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Confirmation {
-    /// What tells the stream from another one of the same name, where the broker has such a thing.
+    /// What tells the stream from another one of the same name, where the broker has such a thing: what was deleted and
+    /// created again has another one. Whoever confirms the stream says the same of it, in whatever process.
     pub identity: Option<Bytes>,
-    /// The index of the next event that the broker will deliver, where it tells: everything below is done with.
+    /// Of an owned stream, the index of the next event that the broker will deliver, where it tells: everything below is
+    /// done with.
     pub position: Option<Index>,
-    /// Among which streams the broker spreads the entities of the stream's topic; none where it never adds any.
+    /// Of an owned stream, among which streams the broker spreads the entities of its topic; none where it never adds any.
     pub layout: Option<Layout>,
 }
 
@@ -102,7 +104,8 @@ impl From<Event> for Delivery {
 #[derive(Debug)]
 #[non_exhaustive]
 pub enum SourceMessage {
-    /// Streams were assigned. Of an owned stream nothing may be delivered before the engine has confirmed it.
+    /// Streams were assigned. Of an owned stream nothing may be delivered before the engine has confirmed it; of a shared one
+    /// something may, and waits for that.
     Assigned(Vec<AssignedStream>),
     /// Streams are being taken away. The engine lets running handlers end, settles what it can, and calls
     /// [`EventSource::release`]; when they are `lost`, the broker has given them to somebody else already.
@@ -200,6 +203,9 @@ pub trait EventSource: Send {
     /// were delivered before: a stream that must be taken over again is confirmed again. Whatever `next` has returned of
     /// the assignment before this call counts for nothing any more, and whatever it returns afterwards belongs to the
     /// new beginning, be it before or after the answer is ready.
+    ///
+    /// A shared stream is confirmed, too, so that the engine learns its identity before it believes what the failure log says of
+    /// its indexes. It is this source's for as long as the source lives, and what was delivered before still counts.
     ///
     /// The source is used while the answer is waited for, so that it may ask its broker about many assignments at once.
     /// Dropping the answer takes nothing back.

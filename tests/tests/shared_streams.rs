@@ -52,7 +52,8 @@ async fn after_a_duplicate_answer_the_later_events_of_the_same_receive_ask_again
         publish(text);
     }
     let log = FaultyFailureLog::new(world.log.clone());
-    log.script([None]);
+    // Whether the log is there, which stream it is, and taking note of that.
+    log.script([None; 3]);
     log.fail_next(100, LogFault::StallsWritten);
     let handler = Scripted::calm();
     let running =
@@ -119,7 +120,8 @@ async fn when_a_hold_is_refused_by_its_deadline_nothing_behind_it_runs_first_alt
         world.broker.publish("jobs", "a", text).unwrap();
     }
     let log = FaultyFailureLog::new(world.log.clone());
-    log.script([None]);
+    // Whether the log is there, and which stream it is.
+    log.script([None; 2]);
     log.fail_next(100, LogFault::StallsWritten);
     let running = Running::start(consumer(&handler, log.clone()), source());
     eventually("the look-up has found the gate", || log.calls().which_gated == 1).await;

@@ -48,7 +48,8 @@ rules! {
         an_entitys_events_of_one_receive_share_a_lease,
         abandoned_events_come_again_soon,
         a_lease_is_over_before_the_event_is_given_to_somebody_else,
-        an_event_that_comes_again_says_so_and_has_a_lease_of_its_own;
+        an_event_that_comes_again_says_so_and_has_a_lease_of_its_own,
+        every_source_of_a_stream_confirms_it_and_says_the_same_identity;
     heartbeats:
         a_delivery_lasts_while_its_source_is_asked,
         a_settled_delivery_keeps_its_entity_no_longer,

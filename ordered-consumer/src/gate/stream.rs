@@ -126,6 +126,14 @@ pub fn take_over(record: Option<&StreamRecord>, asked: &TakeOver) -> Result<Stre
     })
 }
 
+/// Whether nothing is to be written down before a shared stream is consumed: it is the one that was consumed before, or its
+/// broker does not tell which one it is. Else a [`take_over`] takes note of it, or refuses.
+#[must_use]
+pub fn is_known(record: Option<&StreamRecord>, identity: Option<&Bytes>) -> bool {
+    let known = record.and_then(|record| record.identity.as_ref());
+    identity.is_none() || known == identity
+}
+
 /// Applies an owner's report. What is settled never goes back.
 ///
 /// # Errors
@@ -196,6 +204,21 @@ mod tests {
         assert_eq!(take_over(Some(&record), &back), Err(went_back));
         let on = TakeOver { position: Some(Index::new(10)), ..asked(0) };
         assert!(take_over(Some(&record), &on).is_ok());
+    }
+
+    #[test]
+    fn a_shared_stream_is_known_once_its_identity_is_written_down_or_when_it_has_none() {
+        let (one, other) = (Bytes::from_static(b"a"), Bytes::from_static(b"b"));
+        assert!(is_known(None, None));
+        assert!(!is_known(None, Some(&one)));
+        let before = StreamRecord { generation: 3, ..StreamRecord::default() };
+        assert!(!is_known(Some(&before), Some(&one)), "as after a replay, or in a log of an earlier version");
+        let note = TakeOver { identity: Some(one.clone()), uncommitted_max: 0, ..asked(3) };
+        let noted = take_over(Some(&before), &note).unwrap();
+        assert!(is_known(Some(&noted), Some(&one)));
+        assert!(is_known(Some(&noted), None));
+        assert!(!is_known(Some(&noted), Some(&other)));
+        assert_eq!((noted.settled, noted.uncommitted_max), (None, 0), "nothing else is said of it");
     }
 
     #[test]

@@ -126,6 +126,18 @@ impl InMemoryBroker {
         })
     }
 
+    /// Deletes a queue and creates it again, with the same options: another identity, no events, no copies, and indexes that
+    /// begin anew. Whoever receives from it goes on with the new one, and is not told.
+    ///
+    /// # Errors
+    /// [`BrokerError::Unknown`] when there is no such queue.
+    pub fn recreate_queue(&self, name: &str) -> Result<(), BrokerError> {
+        self.shared.change(|state| {
+            let identity = state.new_id();
+            Ok(state.queue(name)?.recreate(identity)?)
+        })
+    }
+
     /// Adds partitions to a topic, until it has so many; those that it has stay as they are. Where keys go is chosen
     /// among all of them from here on, and groups that read the topic are assigned the new ones.
     ///

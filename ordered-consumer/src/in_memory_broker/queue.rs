@@ -61,6 +61,16 @@ impl Queue {
         })
     }
 
+    /// Another queue takes its place: without events and copies, and with the same consumers. What these have of the old one
+    /// is over, and its receipts count for nothing in the new one.
+    pub(super) fn recreate(&mut self, identity: u64) -> Result<(), NameError> {
+        let mut new = Self::new(self.stream.as_str(), self.options.clone(), identity)?;
+        (new.consumers, new.ids) = (std::mem::take(&mut self.consumers), self.ids);
+        self.flights.values().for_each(|flight| flight.lease.end());
+        *self = new;
+        Ok(())
+    }
+
     pub(super) fn append(&mut self, event: NewEvent) -> Result<(StreamName, Index), BrokerError> {
         let (stream, limit) = (self.stream.clone(), self.options.retained_max);
         if self.kept >= limit {

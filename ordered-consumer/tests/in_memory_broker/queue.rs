@@ -191,3 +191,25 @@ async fn a_settlement_of_another_consumers_events_or_assignment_is_dropped() {
     settle(&mut one, &other, &deliveries);
     assert_eq!(broker.kept("q"), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_queue_created_again_has_another_identity_begins_anew_and_knows_no_old_receipt() {
+    let broker = broker(QueueOptions::default(), &["a", "a"]);
+    let mut source = source(&broker);
+    let (assignment, old) = events(&mut source);
+    let identity = |source: &mut InMemoryQueueSource| {
+        let confirmed = source.confirm(&assignment).now_or_never().unwrap();
+        confirmed.unwrap().unwrap().identity.unwrap()
+    };
+    let before = identity(&mut source);
+    broker.recreate_queue("q").unwrap();
+    assert!(old.iter().all(|delivery| delivery.lease.as_ref().unwrap().remaining().is_zero()));
+    assert_ne!(identity(&mut source), before);
+    assert_eq!((broker.kept("q"), broker.in_flight("q")), (0, 0));
+    assert!(now(&mut source).is_none());
+    broker.publish("q", "a", "p").unwrap();
+    assert_eq!(indexes(&events(&mut source).1), [0], "it goes on under the same assignment");
+    settle(&mut source, &assignment, &old);
+    assert_eq!(broker.kept("q"), 1, "an old receipt deletes nothing");
+    assert!(broker.recreate_queue("nothing").is_err());
+}

@@ -69,6 +69,10 @@ pub(super) enum Fault {
     ForgetsWhatIsSettled,
     /// Tells no position.
     TellsNoPosition,
+    /// Does not say that its stream is its own.
+    ConfirmsNothing,
+    /// Says to everybody that its stream is another one.
+    MakesIdentitiesUp,
     /// Says that something is settled as soon as it was told.
     SaysSettledTooFar,
 }
@@ -201,7 +205,7 @@ impl EventSource for Broken {
         }
         let confirming = self.inner.confirm(assignment);
         let everything = (self.fault == Fault::ConfirmsEverything).then(Confirmation::default);
-        let (fault, streams) = (self.fault, Arc::clone(&self.streams));
+        let (fault, streams, epoch) = (self.fault, Arc::clone(&self.streams), assignment.epoch);
         Box::pin(async move {
             let mut confirmation = confirming.await?.or(everything);
             let layout = confirmation.as_mut().and_then(|confirmation| confirmation.layout.as_mut());
@@ -212,8 +216,13 @@ impl EventSource for Broken {
                 (Fault::NumbersFromOne, Some(layout)) => layout.number += 1,
                 _ => {}
             }
-            if let (Fault::TellsNoPosition, Some(confirmation)) = (fault, &mut confirmation) {
-                confirmation.position = None;
+            match (fault, &mut confirmation) {
+                (Fault::TellsNoPosition, Some(confirmation)) => confirmation.position = None,
+                (Fault::ConfirmsNothing, confirmation) => *confirmation = None,
+                (Fault::MakesIdentitiesUp, Some(confirmation)) => {
+                    confirmation.identity = Some(format!("of {epoch}").into());
+                }
+                _ => {}
             }
             Ok(confirmation)
         })

@@ -123,6 +123,10 @@ mutants! {
         Heartbeats LeasesForever breaks a_delivery_of_a_silent_source_runs_out;
     redeliveries_that_do_not_say_so_are_found:
         Shared HidesRedeliveries breaks an_event_that_comes_again_says_so_and_has_a_lease_of_its_own;
+    confirming_nothing_of_a_queue_is_found:
+        Shared ConfirmsNothing breaks every_source_of_a_stream_confirms_it_and_says_the_same_identity;
+    an_identity_that_is_another_for_everybody_is_found:
+        Shared MakesIdentitiesUp breaks every_source_of_a_stream_confirms_it_and_says_the_same_identity;
     settlements_that_are_lost_keep_the_entity_and_are_found:
         Heartbeats NeverSettles breaks a_settled_delivery_keeps_its_entity_no_longer;
 }

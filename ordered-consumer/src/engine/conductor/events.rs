@@ -4,7 +4,7 @@ use std::{collections::HashMap, sync::Arc};
 
 use super::{Conductor, Step};
 use crate::{
-    Assignment, Delivery, EventSource, Handler, Index, Outcome, Settlement, check_event,
+    Assignment, Delivery, EventSource, Handler, Index, Outcome, Settlement, Sharing, check_event,
     engine::{
         fingerprint::BuildIdentity,
         intake::{Intake, Phase, Waiting},
@@ -49,12 +49,12 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         intake.buffered += taken.len();
         intake.buffered_bytes += taken.iter().map(|waiting| waiting.bytes).sum::<usize>();
         intake.tell_buffered();
-        let owned = intake.state.as_ref().is_none_or(|state| state.is_owned());
-        if owned {
-            intake.waiting.extend(taken);
-        } else {
-            intake.received.extend(taken);
-            self.look_up(slot);
+        match self.source.sharing() {
+            Sharing::Owned => intake.waiting.extend(taken),
+            Sharing::Shared => {
+                intake.received.extend(taken);
+                self.look_up(slot);
+            }
         }
         self.pump(slot);
     }
@@ -69,8 +69,8 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
     }
 
-    /// One look-up for everything that a shared stream has delivered since the last one.
-    fn look_up(&mut self, slot: u64) {
+    /// One look-up for everything that a shared stream has delivered since the last one, once it is known which it is.
+    pub(super) fn look_up(&mut self, slot: u64) {
         let Some(intake) = self.intakes.get_mut(&slot) else { return };
         let Some(state) = intake.state.clone() else { return };
         if intake.looking_up || intake.received.is_empty() {
@@ -243,7 +243,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
         intake.phase = Phase::Stopped;
         intake.known.tally.stopped.add(1);
-        let waiting = std::mem::take(&mut intake.waiting);
+        let waiting: Vec<_> = intake.waiting.drain(..).chain(intake.received.drain(..)).collect();
         Self::forget(intake, &waiting);
         let (stream, index) = (&intake.stream.assignment.stream, index.map(|index| index.to_string()));
         tracing::error!(consumer = %self.core.name, %stream, index, why, "the stream has stopped and waits for an operator; nothing of it is lost");

@@ -198,7 +198,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         intake.phase = Phase::TakingOver;
         tracing::info!(consumer = %self.core.name, stream = %name, "the stream that was added waits no more");
         self.pause_or_resume(slot);
-        self.read_generation(slot, name);
+        self.read_record(slot, name);
     }
 
     /// Owners of old streams look whether anybody waits for these, in whatever process: they then say at once how far they

@@ -2,6 +2,7 @@
 
 use std::sync::{Arc, atomic::Ordering};
 
+use bytes::Bytes;
 use tokio::time::Instant;
 
 use super::{Conductor, Step, layouts::waits_no_more};
@@ -15,36 +16,28 @@ use crate::{
         takeover::{self, TakenOver},
         worker::ToWorker,
     },
-    gate::{Settle, TakeOver},
+    gate::{Settle, StreamRecord, TakeOver},
 };
 
 impl<H: Handler, S: EventSource> Conductor<H, S> {
     pub(super) fn assigned(&mut self, stream: AssignedStream) {
         let slot = self.next_slot;
         self.next_slot += 1;
-        let (name, lease) = (stream.assignment.stream.clone(), stream.lease.clone());
+        let name = stream.assignment.stream.clone();
         self.slots.insert(stream.assignment.clone(), slot);
         self.intakes.insert(slot, Intake::new(stream, self.core.stream(&name)));
-        match self.source.sharing() {
-            Sharing::Owned => self.read_generation(slot, name),
-            Sharing::Shared => {
-                let known = (self.core.stream(&name), &self.core.fingerprints);
-                let state = StreamState::new(name, slot, Sharing::Shared, 0, lease, known);
-                self.ready(slot, Arc::new(state), 0);
-            }
-        }
+        self.read_record(slot, name);
     }
 
-    /// The first step of a takeover: the generation, which is raised only after the broker has confirmed.
-    pub(super) fn read_generation(&mut self, slot: u64, name: StreamName) {
+    /// The first step of a takeover: the stream's generation, which is raised only after the broker has confirmed, and its
+    /// identity.
+    pub(super) fn read_record(&mut self, slot: u64, name: StreamName) {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let call = || core.log.stream(&core.name, &name);
             let read = persist::persist(&core.name, &core.streams, "taking a stream over", call).await;
             let step: Step<H, S> = Box::new(move |conductor| match read {
-                Ok(record) => {
-                    conductor.ask_to_confirm(slot, record.map_or(0, |record| record.generation));
-                }
+                Ok(record) => conductor.ask_to_confirm(slot, record),
                 Err(error) => conductor.stop_stream(slot, None, &crate::error_text(&error)),
             });
             step
@@ -52,20 +45,21 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     }
 
     /// The second step: the broker is asked about the assignment.
-    fn ask_to_confirm(&mut self, slot: u64, generation: u64) {
+    fn ask_to_confirm(&mut self, slot: u64, record: Option<StreamRecord>) {
         let Some(intake) = self.intakes.get_mut(&slot).filter(|intake| intake.phase == Phase::TakingOver)
         else {
             return;
         };
-        // Of a stream that is taken over again, events may have come on that do not follow what is settled.
-        let stale: Vec<_> = intake.waiting.drain(..).collect();
-        Self::forget(intake, &stale);
-        intake.bad = None;
+        if self.source.sharing() == Sharing::Owned {
+            // Of a stream that is taken over again, events may have come on that do not follow what is settled.
+            let stale: Vec<_> = intake.waiting.drain(..).collect();
+            Self::forget(intake, &stale);
+            intake.bad = None;
+        }
         let confirming = self.source.confirm(&intake.stream.assignment);
         self.steps.push(Box::pin(async move {
             let confirmed = confirming.await;
-            let step: Step<H, S> =
-                Box::new(move |conductor| conductor.confirmed(slot, generation, confirmed));
+            let step: Step<H, S> = Box::new(move |conductor| conductor.confirmed(slot, record, confirmed));
             step
         }));
     }
@@ -74,7 +68,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     fn confirmed(
         &mut self,
         slot: u64,
-        generation: u64,
+        record: Option<StreamRecord>,
         confirmed: Result<Option<Confirmation>, SourceError>,
     ) {
         let Some(intake) = self.intakes.get(&slot) else { return };
@@ -91,17 +85,31 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 let core = Arc::clone(&self.core);
                 self.steps.push(Box::pin(async move {
                     tokio::time::sleep(core.timeouts.poll).await;
-                    let step: Step<H, S> = Box::new(move |conductor| conductor.read_generation(slot, name));
+                    let step: Step<H, S> = Box::new(move |conductor| conductor.read_record(slot, name));
                     step
                 }));
                 return;
             }
         };
-        if let Some(layout) = confirmation.layout.clone() {
-            self.see_layout(slot, generation, layout, confirmation);
-        } else {
-            self.raise(slot, generation, confirmation);
+        let generation = record.as_ref().map_or(0, |record| record.generation);
+        match (self.source.sharing(), confirmation.layout.clone()) {
+            (Sharing::Shared, _) => self.recognise(slot, record, confirmation.identity),
+            (Sharing::Owned, Some(layout)) => self.see_layout(slot, generation, layout, confirmation),
+            (Sharing::Owned, None) => self.raise(slot, generation, confirmation),
         }
+    }
+
+    /// The third step of a shared stream: it must be the one that was consumed before.
+    fn recognise(&mut self, slot: u64, record: Option<StreamRecord>, identity: Option<Bytes>) {
+        let Some(intake) = self.intakes.get(&slot) else { return };
+        let AssignedStream { assignment, lease } = intake.stream.clone();
+        let core = Arc::clone(&self.core);
+        self.steps.push(Box::pin(async move {
+            let name = assignment.stream;
+            let taken = takeover::recognise(&core, &name, slot, (record, identity), lease).await;
+            let step: Step<H, S> = Box::new(move |conductor| conductor.taken_over(slot, name, taken));
+            step
+        }));
     }
 
     /// The third step: what the broker confirmed is taken over, if nobody else has done so since the first step.
@@ -123,16 +131,18 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         let core = Arc::clone(&self.core);
         self.steps.push(Box::pin(async move {
             let taken = takeover::raise_and_load(&core, &name, slot, &asked, stream.lease).await;
-            let step: Step<H, S> = Box::new(move |conductor| match taken {
-                TakenOver::Ready { state, suspects } => conductor.ready(slot, Arc::from(state), suspects),
-                TakenOver::Raised if conductor.intakes.contains_key(&slot) => {
-                    conductor.read_generation(slot, name);
-                }
-                TakenOver::Raised => {}
-                TakenOver::Stopped(why) => conductor.stop_stream(slot, None, &why),
-            });
+            let step: Step<H, S> = Box::new(move |conductor| conductor.taken_over(slot, name, taken));
             step
         }));
+    }
+
+    fn taken_over(&mut self, slot: u64, name: StreamName, taken: TakenOver) {
+        match taken {
+            TakenOver::Ready { state, suspects } => self.ready(slot, Arc::from(state), suspects),
+            TakenOver::Raised if self.intakes.contains_key(&slot) => self.read_record(slot, name),
+            TakenOver::Raised => {}
+            TakenOver::Stopped(why) => self.stop_stream(slot, None, &why),
+        }
     }
 
     fn ready(&mut self, slot: u64, state: Arc<StreamState>, suspects: u64) {
@@ -147,6 +157,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         for worker in 0..self.workers.len() {
             self.tell_worker(worker, ToWorker::Stream(Arc::clone(&state)));
         }
+        self.look_up(slot);
         self.pump(slot);
     }
 

@@ -9,8 +9,8 @@ use tokio::time::{Instant, timeout};
 
 use super::SourceFixture;
 use crate::{
-    Assignment, Delivery, EventSource, Index, Lease, ReturnedCopy, Settlement, Sharing, SourceMessage,
-    StreamName, error_text, testing::cancelled::cancelled_at_poll,
+    Assignment, Confirmation, Delivery, EventSource, Index, Lease, ReturnedCopy, Settlement, Sharing,
+    SourceMessage, StreamName, error_text, testing::cancelled::cancelled_at_poll,
 };
 
 /// An event that came, and under which assignment.
@@ -105,9 +105,14 @@ impl Reader {
 
     /// Whether the source confirms this assignment.
     pub async fn confirms(&mut self, assignment: &Assignment) -> bool {
+        self.confirmation(assignment).await.is_some()
+    }
+
+    /// What the source says of this assignment's stream, if it confirms it.
+    pub async fn confirmation(&mut self, assignment: &Assignment) -> Option<Confirmation> {
         let confirmed = timeout(self.patience, self.source.confirm(assignment)).await;
         match confirmed {
-            Ok(Ok(confirmed)) => confirmed.is_some(),
+            Ok(Ok(confirmed)) => confirmed,
             other => panic!("the source does not say whether {assignment:?} is its own: {other:?}"),
         }
     }

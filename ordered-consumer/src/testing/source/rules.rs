@@ -154,6 +154,7 @@ macro_rules! __source_rules {
             abandoned_events_come_again_soon,
             a_lease_is_over_before_the_event_is_given_to_somebody_else,
             an_event_that_comes_again_says_so_and_has_a_lease_of_its_own,
+            every_source_of_a_stream_confirms_it_and_says_the_same_identity,
         }
     };
     (sessions $with:path { $($more:tt)* }) => {

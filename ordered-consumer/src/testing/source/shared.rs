@@ -118,3 +118,24 @@ pub async fn an_event_that_comes_again_says_so_and_has_a_lease_of_its_own(
     reader.source().abandon(&first.assignment, &[first.delivery.receipt]);
     assert!(!is_over(&again), "an old receipt gives nothing back");
 }
+
+/// The engine takes a stream with another identity for another stream, and handles nothing of one that is not confirmed.
+pub async fn every_source_of_a_stream_confirms_it_and_says_the_same_identity(
+    mut fixture: Box<dyn SourceFixture>,
+) {
+    let mut identities = Vec::new();
+    for number in 0..2 {
+        publish_a(&mut *fixture, 1).await;
+        let mut reader = Reader::open(&mut *fixture).await;
+        let received = reader.read(1).await;
+        for again in [false, true] {
+            let confirmation = reader.confirmation(&received[0].assignment).await;
+            let confirmation = confirmation.map(|confirmation| confirmation.identity);
+            assert!(confirmation.is_some(), "source {number} does not confirm its stream (again: {again})");
+            identities.push(confirmation);
+        }
+        reader.settle_through(&received);
+        reader.close().await;
+    }
+    assert!(identities.iter().all(|identity| *identity == identities[0]), "{identities:?}");
+}
