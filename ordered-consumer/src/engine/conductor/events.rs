@@ -98,10 +98,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
                 Err(error) => Some(crate::error_text(&error)),
             };
             let step: Step<H, S> = Box::new(move |conductor| {
-                if let Some(intake) = conductor.intakes.get_mut(&slot) {
-                    intake.looking_up = false;
-                    intake.waiting.extend(received);
-                }
+                conductor.looked_up(slot, received);
                 match why {
                     Some(why) => conductor.stop_stream(slot, None, &why),
                     None => conductor.look_up(slot),
@@ -110,6 +107,19 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             });
             step
         }));
+    }
+
+    fn looked_up(&mut self, slot: u64, received: Vec<Waiting>) {
+        let Some(intake) = self.intakes.get_mut(&slot) else { return };
+        intake.looking_up = false;
+        if !matches!(intake.phase, Phase::Stopped | Phase::Leaving) {
+            intake.waiting.extend(received);
+            return;
+        }
+        // It stopped meanwhile: what nobody takes from here on must not be kept from others.
+        Self::forget(intake, &received);
+        let receipts: Vec<u64> = received.iter().map(|waiting| waiting.delivery.receipt).collect();
+        self.source.abandon(&intake.stream.assignment, &receipts);
     }
 
     /// Hands to the workers what may go, and pauses or resumes the source by what is left.
