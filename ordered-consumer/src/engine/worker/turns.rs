@@ -104,6 +104,7 @@ impl<H: Handler> Worker<H> {
 
     /// Starts what may start: writes at once, handlers in turn, one stream after the other.
     pub(super) fn start_ready(&mut self) {
+        let slots: Vec<u64> = self.streams.keys().copied().collect();
         loop {
             for entity in std::mem::take(&mut self.asking) {
                 if self.must_postpone(entity) {
@@ -113,9 +114,8 @@ impl<H: Handler> Worker<H> {
                     self.start_deciding(entity);
                 }
             }
-            let slots: Vec<u64> = self.streams.keys().copied().collect();
             let mut started = false;
-            for slot in slots {
+            for slot in slots.iter().copied() {
                 if self.none_waits(slot) || !self.may_start(slot) {
                     continue;
                 }
