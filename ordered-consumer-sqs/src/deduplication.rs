@@ -96,6 +96,7 @@ mod tests {
             publishers.iter().flat_map(|ids| [ids.next(&event), ids.next(&event)]).collect();
         assert_eq!(ids.len(), 4);
     }
+
     #[test]
     fn an_id_is_known_again_by_whoever_knows_its_event_and_queue_and_no_other_is() {
         let event = released(Index::new(7), 1);

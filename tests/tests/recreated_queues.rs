@@ -75,34 +75,36 @@ async fn stops(running: &Running<Scripted>, handler: &Scripted, broker: &InMemor
     assert_eq!((broker.kept(QUEUE), handler.runs.runs().len()), (2, 0), "nothing was taken");
 }
 
-async fn a_recreated_queue_stops_its_stream_and_goes_on_as_a_new_stream(log: Arc<dyn FailureLog>) {
-    let (broker, handler) = recreated(&log).await;
-    let running = start(&handler, &log, &broker);
+/// A recreated queue is consumed in vain, an operator decides about it, and it is consumed again.
+async fn decided(
+    log: &Arc<dyn FailureLog>,
+    decision: StreamDecision,
+) -> (InMemoryBroker, Scripted, Running<Scripted>) {
+    let (broker, handler) = recreated(log).await;
+    let running = start(&handler, log, &broker);
     stops(&running, &handler, &broker).await;
     running.stop().await;
-    let operator = operator(Arc::clone(&log));
-    operator.decide_stream(&stream(), StreamDecision::NewStream, "it was recreated").await.unwrap();
-    let running = start(&handler, &log, &broker);
+    operator(Arc::clone(log)).decide_stream(&stream(), decision, "it was recreated").await.unwrap();
+    let running = start(&handler, log, &broker);
+    (broker, handler, running)
+}
+
+async fn a_recreated_queue_stops_its_stream_and_goes_on_as_a_new_stream(log: Arc<dyn FailureLog>) {
+    let (broker, handler, running) = decided(&log, StreamDecision::NewStream).await;
     // They were given before, and so go through the log.
     eventually("the new events are handled", || handler.runs.succeeded().len() == 2).await;
     eventually("the queue is empty", || broker.kept(QUEUE) == 0).await;
     assert_eq!(handler.runs.succeeded(), ["a4", "a5"]);
     // What the old stream held waits on its own, and goes on when somebody lets it.
     let apart = gates(&log).await.into_iter().find(|gate| gate.key.stream != stream()).unwrap();
-    operator.retry(&apart, "it is mended").await.unwrap();
+    operator(Arc::clone(&log)).retry(&apart, "it is mended").await.unwrap();
     eventually("the old events are handled, too", || handler.runs.has("b2")).await;
     running.stop().await;
     assert!(gates(&log).await.is_empty());
 }
 
 async fn a_recreated_queue_goes_on_as_the_same_stream_after_replay(log: Arc<dyn FailureLog>) {
-    let (broker, handler) = recreated(&log).await;
-    let running = start(&handler, &log, &broker);
-    stops(&running, &handler, &broker).await;
-    running.stop().await;
-    let operator = operator(Arc::clone(&log));
-    operator.decide_stream(&stream(), StreamDecision::Replay, "it was restored").await.unwrap();
-    let running = start(&handler, &log, &broker);
+    let (broker, handler, running) = decided(&log, StreamDecision::Replay).await;
     eventually("the events are handled", || handler.runs.succeeded().len() == 2).await;
     running.stop().await;
     assert_eq!((broker.kept(QUEUE), handler.runs.succeeded()), (0, vec!["a4".to_owned(), "a5".to_owned()]));

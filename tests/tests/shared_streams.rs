@@ -77,6 +77,33 @@ async fn after_a_duplicate_answer_the_later_events_of_the_same_receive_ask_again
     assert_eq!(handler.runs.succeeded(), texts);
 }
 
+// Nothing more of it is begun, and its first handler may take its time to end.
+#[tokio::test(start_paused = true)]
+async fn what_a_look_up_brings_once_the_stream_is_let_go_of_is_given_back_at_once() {
+    let world = World::with(&[]);
+    let heartbeat = Some(Duration::from_secs(5));
+    let options = QueueOptions { receive_max: 1, heartbeat, ..QueueOptions::default() };
+    world.broker.create_queue("jobs", options).unwrap();
+    let log = FaultyFailureLog::new(world.log.clone());
+    let slow = Duration::from_secs(8);
+    let handler = Scripted::new(move |text, _| if text == "a1" { Act::Sleep(slow) } else { Act::Succeed });
+    let running =
+        Running::start(consumer(&handler, log.clone()), world.broker.subscribe_queue("jobs").unwrap());
+    world.broker.publish("jobs", "a", "a1").unwrap();
+    eventually("the first one runs", || handler.runs.runs().len() == 1).await;
+    log.stall();
+    world.broker.publish("jobs", "b", "b1").unwrap();
+    eventually("the second one is looked up", || log.calls().which_gated == 2).await;
+    let stopping = tokio::spawn(running.stop());
+    tokio::time::sleep(Duration::from_millis(50)).await;
+    assert_eq!(world.broker.in_flight("jobs"), 2);
+    log.unstall();
+    eventually("the second one is given back", || world.broker.in_flight("jobs") == 1).await;
+    assert!(!stopping.is_finished(), "the first one runs still");
+    stopping.await.unwrap();
+    assert_eq!((handler.runs.succeeded(), world.broker.kept("jobs")), (vec!["a1".to_owned()], 1));
+}
+
 // One that cannot take an event stops, and goes on living: it must not keep what it was given to itself.
 #[tokio::test(start_paused = true)]
 async fn what_a_consumer_that_stops_was_given_comes_to_another_at_once() {

@@ -117,9 +117,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             return;
         }
         // It stopped meanwhile: what nobody takes from here on must not be kept from others.
-        Self::forget(intake, &received);
-        let receipts: Vec<u64> = received.iter().map(|waiting| waiting.delivery.receipt).collect();
-        self.source.abandon(&intake.stream.assignment, &receipts);
+        Self::give_back(&mut self.source, intake, &received);
     }
 
     /// Hands to the workers what may go, and pauses or resumes the source by what is left.
@@ -254,16 +252,20 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         intake.phase = Phase::Stopped;
         intake.known.tally.stopped.add(1);
         let waiting: Vec<_> = intake.waiting.drain(..).chain(intake.received.drain(..)).collect();
-        Self::forget(intake, &waiting);
+        Self::give_back(&mut self.source, intake, &waiting);
         let (stream, index) = (&intake.stream.assignment.stream, index.map(|index| index.to_string()));
         tracing::error!(consumer = %self.core.name, %stream, index, why, "the stream has stopped and waits for an operator; nothing of it is lost");
-        let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
-        let assignment = intake.stream.assignment.clone();
-        self.source.abandon(&assignment, &receipts);
         // Whoever asks what has stopped is told which event it was, too.
         let told = index.map_or_else(|| why.to_owned(), |index| format!("event {index}: {why}"));
-        self.core.stopped.add(assignment.stream.clone(), &told);
+        self.core.stopped.add(stream.clone(), &told);
         self.pause_or_resume(slot);
+    }
+
+    /// What waits will not be dispatched: the source may give it to others.
+    pub(super) fn give_back(source: &mut S, intake: &mut Intake, waiting: &[Waiting]) {
+        Self::forget(intake, waiting);
+        let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
+        source.abandon(&intake.stream.assignment, &receipts);
     }
 
     pub(super) fn forget<'a>(intake: &mut Intake, waiting: impl IntoIterator<Item = &'a Waiting>) {

@@ -201,9 +201,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
         intake.phase = Phase::Leaving;
         let waiting: Vec<_> = intake.waiting.drain(..).chain(intake.received.drain(..)).collect();
-        Self::forget(intake, &waiting);
-        let receipts: Vec<u64> = waiting.iter().map(|waiting| waiting.delivery.receipt).collect();
-        self.source.abandon(&intake.stream.assignment, &receipts);
+        Self::give_back(&mut self.source, intake, &waiting);
         let Some(state) = intake.state.clone() else {
             self.left(slot);
             return;
