@@ -7,7 +7,9 @@ use std::{
 };
 
 use bytes::Bytes;
-use ordered_consumer::{BoxError, ENTITY_BYTES_MAX, Event, Headers, Index, NameError, StreamName};
+use ordered_consumer::{
+    BoxError, ENTITY_BYTES_MAX, Event, EventBuilder, Headers, Index, NameError, StreamName,
+};
 use rdkafka::message::Message;
 
 use crate::{Record, RecordError, cloud_events, copier::Copier, entity_spread::EntitySpread, headers};
@@ -162,16 +164,16 @@ impl RecordMapping {
     /// # Errors
     /// [`RecordError`]: the record is no event.
     pub fn event_of<M: Message>(&self, stream: &StreamName, message: &M) -> Result<Event, RecordError> {
-        self.event_by(&mut Copier::default(), stream, message)
+        self.event_by(&mut Copier::default(), stream, message).map(EventBuilder::build)
     }
 
-    /// The same, with what copies its parts.
+    /// The same, with what copies its parts, and not finished yet.
     pub(crate) fn event_by<M: Message>(
         &self,
         copier: &mut Copier,
         stream: &StreamName,
         message: &M,
-    ) -> Result<Event, RecordError> {
+    ) -> Result<EventBuilder, RecordError> {
         let record = Record::new(message)?;
         let place = RecordError::Place { offset: record.offset(), partition: record.partition() };
         let index = u64::try_from(record.offset()).map_err(|_| place)?;
@@ -196,7 +198,7 @@ impl RecordMapping {
             event = attributes.id.into_iter().fold(event, |event, id| event.id(id));
             event = attributes.event_type.into_iter().fold(event, |event, of| event.event_type(of));
         }
-        Ok(event.build())
+        Ok(event)
     }
 
     fn entity_of(&self, copier: &mut Copier, record: &Record<'_>) -> Result<Bytes, RecordError> {

@@ -86,7 +86,12 @@ impl Engine {
     fn settle(&mut self, indexes: &[u64], watermark: Option<u64>) {
         let assignment = self.events[0].0.clone();
         let events = indexes.iter().map(|index| (Index::from(*index), 0)).collect();
-        self.source.settle(Settlement { assignment, events, watermark: watermark.map(Index::from) });
+        self.source.settle(Settlement {
+            assignment,
+            events,
+            held: Vec::new(),
+            watermark: watermark.map(Index::from),
+        });
     }
 }
 

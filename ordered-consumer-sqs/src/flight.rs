@@ -17,6 +17,8 @@ pub(crate) enum State {
     Pending,
     /// Done with: to be deleted, once it is the first.
     Done,
+    /// The same, because the failure log holds it: its group gives way to others first.
+    Held,
     /// Not done with: to be made visible again.
     Abandoned,
     /// No event, or behind one that is none: nobody is given it, and it comes again when its visibility runs out.
@@ -41,6 +43,14 @@ pub(crate) struct Item {
     pub(crate) state: State,
 }
 
+/// Whether a flight gives way to others before a held message of it is deleted. It does so once.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum GivesWay {
+    NotYet,
+    Now,
+    Over,
+}
+
 /// A group's messages of one receive: they share a deadline, and are deleted in order.
 #[derive(Debug)]
 pub(crate) struct Flight {
@@ -52,6 +62,9 @@ pub(crate) struct Flight {
     pub(crate) extended: Instant,
     /// In the queue's order; what is deleted is gone.
     pub(crate) items: VecDeque<Item>,
+    /// Its receive brought as much as one can.
+    pub(crate) full: bool,
+    pub(crate) gives_way: GivesWay,
     /// The engine has it: only then it is extended.
     pub(crate) handed_over: bool,
     /// The first is being deleted.
@@ -69,6 +82,8 @@ pub(crate) enum Next {
     Wait,
     /// The first is to be deleted.
     Delete,
+    /// It is to be deleted once others have had their way.
+    GiveWay,
     /// It is over: these are to be made visible again, in this order.
     Over(Vec<String>),
 }
@@ -80,8 +95,11 @@ impl Flight {
         if self.busy {
             return Next::Wait;
         }
-        if !self.stopped && first.state == State::Done {
-            return Next::Delete;
+        match (self.stopped, first.state, self.gives_way) {
+            (false, State::Done, _) | (false, State::Held, GivesWay::Over) => return Next::Delete,
+            (false, State::Held, GivesWay::NotYet) => return Next::GiveWay,
+            (false, State::Held, GivesWay::Now) => return Next::Wait,
+            _ => {}
         }
         if self.items.iter().any(|item| item.state == State::Pending) {
             return Next::Wait;
@@ -108,7 +126,7 @@ impl Flight {
 
     /// Whether it is extended at all.
     pub(crate) fn is_kept(&self) -> bool {
-        let kept = |item: &Item| matches!(item.state, State::Pending | State::Done);
+        let kept = |item: &Item| matches!(item.state, State::Pending | State::Done | State::Held);
         self.handed_over && !self.stopped && self.items.iter().any(kept)
     }
 }

@@ -8,7 +8,10 @@ use std::{
 use ordered_consumer::{Index, Lease};
 use tokio::time::Instant;
 
-use crate::flight::{Flight, Item, Message, Next, State};
+use crate::{
+    flight::{Flight, GivesWay, Item, Message, Next, State},
+    giving_way::GivingWay,
+};
 
 /// A message to be deleted.
 #[derive(Debug, PartialEq, Eq)]
@@ -37,7 +40,7 @@ pub(crate) struct Extend {
 }
 
 /// All flights of a source.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(crate) struct Flights {
     ids: u64,
     flights: HashMap<u64, Flight>,
@@ -47,13 +50,27 @@ pub(crate) struct Flights {
     releases: VecDeque<Release>,
     /// Releases that are under way.
     releasing: usize,
+    giving_way: GivingWay,
 }
 
 impl Flights {
-    /// Takes a group's messages of one receive; gives the receipts of each, in order.
+    /// None yet, of a queue with this visibility timeout.
+    pub(crate) fn new(visibility: Duration) -> Self {
+        Self {
+            ids: 0,
+            flights: HashMap::new(),
+            of_receipt: HashMap::new(),
+            ready: HashMap::new(),
+            releases: VecDeque::new(),
+            releasing: 0,
+            giving_way: GivingWay::new(visibility),
+        }
+    }
+
+    /// Takes a group's messages of one receive, with whether it was full; gives the receipts of each, in order.
     pub(crate) fn add(
         &mut self,
-        queue: usize,
+        (queue, full): (usize, bool),
         (lease, asked): (Lease, Instant),
         messages: Vec<Message>,
     ) -> (u64, Vec<u64>) {
@@ -73,6 +90,8 @@ impl Flights {
             asked,
             extended: asked,
             items,
+            full,
+            gives_way: GivesWay::NotYet,
             handed_over: false,
             busy: false,
             stopped: false,
@@ -99,8 +118,22 @@ impl Flights {
         let pending = |item: &&mut Item| item.receipt == receipt && item.state == State::Pending;
         if let Some(item) = flight.items.iter_mut().find(pending) {
             item.state = state;
+            if flight.full && state == State::Done {
+                self.giving_way.others_go_on(Instant::now());
+            }
             self.advance(id);
         }
+    }
+
+    /// Lets flights that have given way for long enough go on; with `all`, every one. Says when to look again.
+    pub(crate) fn end_giving_way(&mut self, all: bool) -> Option<Instant> {
+        while let Some(id) = self.giving_way.next_over(Instant::now(), all) {
+            if let Some(flight) = self.flights.get_mut(&id) {
+                flight.gives_way = GivesWay::Over;
+                self.advance(id);
+            }
+        }
+        self.giving_way.until()
     }
 
     fn advance(&mut self, id: u64) {
@@ -110,6 +143,10 @@ impl Flights {
             Next::Delete => {
                 flight.busy = true;
                 self.ready.entry(flight.queue).or_default().push_back((id, Instant::now()));
+            }
+            Next::GiveWay => {
+                flight.gives_way = GivesWay::Now;
+                self.giving_way.begin(id, Instant::now());
             }
             Next::Over(handles) => {
                 flight.lease.end();

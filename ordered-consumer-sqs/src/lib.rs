@@ -44,6 +44,7 @@ mod error;
 mod extend;
 mod flight;
 mod flights;
+mod giving_way;
 mod handover;
 mod incoming;
 #[cfg(feature = "lambda")]

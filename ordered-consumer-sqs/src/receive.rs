@@ -118,6 +118,8 @@ async fn ask(shared: &Shared, queue: usize) -> Result<Vec<Sent>, SqsError> {
 struct Received {
     asked: Instant,
     queue: usize,
+    /// It brought as much as one receive can.
+    full: bool,
     flights: Vec<u64>,
     events: Vec<Delivery>,
     copies: Vec<ReturnedCopy>,
@@ -125,7 +127,9 @@ struct Received {
 
 /// Makes events and copies of messages, group by group: behind what is neither, nothing of its group is handed over.
 fn take(shared: &Shared, queue: usize, asked: Instant, messages: Vec<Sent>) -> Received {
-    let mut received = Received { asked, queue, flights: Vec::new(), events: Vec::new(), copies: Vec::new() };
+    let full = i32::try_from(messages.len()).is_ok_and(|count| count >= RECEIVE_MAX);
+    let (flights, events, copies) = (Vec::new(), Vec::new(), Vec::new());
+    let mut received = Received { asked, queue, full, flights, events, copies };
     let mut groups: Vec<Vec<(String, IncomingMessage)>> = Vec::new();
     let mut places: HashMap<Option<String>, usize> = HashMap::new();
     for message in messages {
@@ -196,8 +200,9 @@ impl Received {
         if messages.is_empty() {
             return (lease, Vec::new());
         }
+        let from = (self.queue, self.full && self.queue == MAIN);
         let (flight, receipts) =
-            shared.change(|flights| flights.add(self.queue, (lease.clone(), self.asked), messages));
+            shared.change(|flights| flights.add(from, (lease.clone(), self.asked), messages));
         self.flights.push(flight);
         (lease, receipts)
     }

@@ -60,6 +60,7 @@ impl Shared {
         (stream, mapping): (StreamName, SqsMapping),
         visibility: Vec<Duration>,
     ) -> Self {
+        let flights = Flights::new(visibility.get(MAIN).copied().unwrap_or_default());
         Self {
             client,
             queues,
@@ -70,7 +71,7 @@ impl Shared {
             assignment: Assignment { stream: stream.clone(), epoch: 1 },
             stream,
             mapping,
-            flights: Mutex::default(),
+            flights: Mutex::new(flights),
             told: Notify::new(),
             asked: watch::Sender::new(None),
             paused: watch::Sender::new([false; 2]),

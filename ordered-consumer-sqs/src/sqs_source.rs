@@ -192,6 +192,10 @@ impl EventSource for SqsSource {
 
     fn settle(&mut self, settlement: Settlement) {
         if settlement.assignment == self.shared.assignment {
+            if !settlement.held.is_empty() {
+                // First, because what is marked already stays as it is.
+                self.shared.mark_all(settlement.held.iter().copied(), State::Held);
+            }
             self.shared.mark_all(settlement.events.iter().map(|(_, receipt)| *receipt), State::Done);
         }
     }

@@ -46,8 +46,8 @@ pub(crate) async fn tell(shared: Arc<Shared>) {
 
 /// Begins what can be begun; says when to look again for a batch that is not full yet.
 fn start(shared: &Arc<Shared>, requests: &mut FuturesUnordered<Request>) -> Option<Instant> {
-    let mut look_at: Option<Instant> = None;
     let mut flights = shared.flights();
+    let mut look_at = flights.end_giving_way(shared.is_closing());
     while let Some(release) = flights.take_release() {
         // Not counted: giving back must not wait for deletes.
         let shared = Arc::clone(shared);

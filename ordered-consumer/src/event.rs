@@ -24,8 +24,10 @@ use crate::{Digest, EventBuilder, Headers, Index, StreamName, Timestamp};
 /// ```
 #[derive(Clone)]
 pub struct Event {
-    pub(crate) fields: Arc<Fields>,
-    pub(crate) context: Context,
+    /// Its own, and those of the events that were put together with it.
+    page: Arc<[Fields]>,
+    place: u32,
+    context: Context,
 }
 
 #[derive(Clone)]
@@ -38,6 +40,18 @@ pub(crate) struct Fields {
     pub(crate) headers: Headers,
     pub(crate) payload: Option<Bytes>,
     pub(crate) time: Option<SystemTime>,
+}
+
+impl Fields {
+    /// See [`Event::size`].
+    pub(crate) fn size(&self) -> usize {
+        let optional = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
+        self.entity.len()
+            + optional(&self.id)
+            + optional(&self.event_type)
+            + optional(&self.payload)
+            + self.headers.size()
+    }
 }
 
 /// How an event came to its handler this time.
@@ -62,52 +76,71 @@ impl Event {
         EventBuilder::new(stream, index, entity.into())
     }
 
+    /// The event with these fields, alone.
+    pub(crate) fn alone(fields: Fields, context: Context) -> Self {
+        Self { page: Arc::new([fields]), place: 0, context }
+    }
+
+    /// The event at a place of a page, where there must be one.
+    pub(crate) fn of_page(page: &Arc<[Fields]>, place: u32, context: Context) -> Self {
+        Self { page: Arc::clone(page), place, context }
+    }
+
+    #[cfg(test)]
+    pub(crate) fn shares_page(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.page, &other.page)
+    }
+
+    fn fields(&self) -> &Fields {
+        &self.page[self.place as usize]
+    }
+
     /// The stream that the event came from.
     #[must_use]
     pub fn stream(&self) -> &StreamName {
-        &self.fields.stream
+        &self.fields().stream
     }
 
     /// The event's place in its stream: the broker's own number.
     #[must_use]
     pub fn index(&self) -> Index {
-        self.fields.index
+        self.fields().index
     }
 
     /// What must stay in order: a customer, an order.
     #[must_use]
     pub fn entity(&self) -> &Bytes {
-        &self.fields.entity
+        &self.fields().entity
     }
 
     /// The event's own identifier, where its producer or broker gives one.
     #[must_use]
     pub fn id(&self) -> Option<&Bytes> {
-        self.fields.id.as_ref()
+        self.fields().id.as_ref()
     }
 
     /// What kind of event it is, such as `customer.created`.
     #[must_use]
     pub fn event_type(&self) -> Option<&Bytes> {
-        self.fields.event_type.as_ref()
+        self.fields().event_type.as_ref()
     }
 
     /// Its headers, in order and with repeats.
     #[must_use]
     pub fn headers(&self) -> &Headers {
-        &self.fields.headers
+        &self.fields().headers
     }
 
     /// Its payload; none for a null value (a Kafka tombstone), which differs from an empty one.
     #[must_use]
     pub fn payload(&self) -> Option<&Bytes> {
-        self.fields.payload.as_ref()
+        self.fields().payload.as_ref()
     }
 
     /// When its producer or broker says it happened.
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
-        self.fields.time
+        self.fields().time
     }
 
     /// How it came to the handler this time: which attempt, redelivered or not, when it first failed.
@@ -125,26 +158,20 @@ impl Event {
 
     /// The same event with what an operator put in the place of its payload and headers.
     pub(crate) fn edited(&self, payload: Option<Bytes>, headers: Headers) -> Self {
-        let fields = Fields { payload, headers, ..Fields::clone(&self.fields) };
-        Self { fields: Arc::new(fields), context: self.context }
+        let fields = Fields { payload, headers, ..self.fields().clone() };
+        Self::alone(fields, self.context)
     }
 
     /// The same event under its stream's other name.
     pub(crate) fn with_stream(&self, stream: StreamName) -> Self {
-        let fields = Fields { stream, ..Fields::clone(&self.fields) };
-        Self { fields: Arc::new(fields), context: self.context }
+        let fields = Fields { stream, ..self.fields().clone() };
+        Self::alone(fields, self.context)
     }
 
     /// The bytes it occupies in a failure log: key, id, type, headers and payload.
     #[must_use]
     pub fn size(&self) -> usize {
-        let fields = &*self.fields;
-        let optional = |bytes: &Option<Bytes>| bytes.as_ref().map_or(0, Bytes::len);
-        fields.entity.len()
-            + optional(&fields.id)
-            + optional(&fields.event_type)
-            + optional(&fields.payload)
-            + fields.headers.size()
+        self.fields().size()
     }
 
     /// What tells this event from another at the same place: its id and its payload.

@@ -1,6 +1,6 @@
 //! Putting an event together.
 
-use std::{sync::Arc, time::SystemTime};
+use std::time::SystemTime;
 
 use bytes::Bytes;
 
@@ -13,57 +13,51 @@ use crate::{Event, Headers, Index, StreamName, event::Context, event::Fields};
 #[derive(Clone)]
 #[must_use]
 pub struct EventBuilder {
-    stream: StreamName,
-    index: Index,
-    entity: Bytes,
-    id: Option<Bytes>,
-    event_type: Option<Bytes>,
-    headers: Headers,
-    payload: Option<Bytes>,
-    time: Option<SystemTime>,
-    context: Context,
+    pub(crate) fields: Fields,
+    pub(crate) context: Context,
 }
 
 impl EventBuilder {
     pub(crate) fn new(stream: StreamName, index: Index, entity: Bytes) -> Self {
         let (id, event_type, payload, time) = (None, None, None, None);
-        let (headers, context) = (Headers::default(), Context::FIRST);
-        Self { stream, index, entity, id, event_type, headers, payload, time, context }
+        let headers = Headers::default();
+        let fields = Fields { stream, index, entity, id, event_type, headers, payload, time };
+        Self { fields, context: Context::FIRST }
     }
 
     /// The event's own identifier.
     pub fn id(mut self, id: impl Into<Bytes>) -> Self {
-        self.id = Some(id.into());
+        self.fields.id = Some(id.into());
         self
     }
 
     /// What kind of event it is.
     pub fn event_type(mut self, event_type: impl Into<Bytes>) -> Self {
-        self.event_type = Some(event_type.into());
+        self.fields.event_type = Some(event_type.into());
         self
     }
 
     /// One more header, after those there are; names may repeat.
     pub fn header(mut self, name: impl Into<Bytes>, value: impl Into<Bytes>) -> Self {
-        self.headers.push(name.into(), Some(value.into()));
+        self.fields.headers.push(name.into(), Some(value.into()));
         self
     }
 
     /// All headers at once.
     pub fn headers(mut self, headers: Headers) -> Self {
-        self.headers = headers;
+        self.fields.headers = headers;
         self
     }
 
     /// The payload; without this call it is none, a null value.
     pub fn payload(mut self, payload: impl Into<Bytes>) -> Self {
-        self.payload = Some(payload.into());
+        self.fields.payload = Some(payload.into());
         self
     }
 
     /// When it happened.
     pub fn time(mut self, time: SystemTime) -> Self {
-        self.time = Some(time);
+        self.fields.time = Some(time);
         self
     }
 
@@ -76,8 +70,6 @@ impl EventBuilder {
     /// The finished event.
     #[must_use]
     pub fn build(self) -> Event {
-        let Self { stream, index, entity, id, event_type, headers, payload, time, context } = self;
-        let fields = Fields { stream, index, entity, id, event_type, headers, payload, time };
-        Event { fields: Arc::new(fields), context }
+        Event::alone(self.fields, self.context)
     }
 }

@@ -25,7 +25,7 @@
 //!         }
 //!         SourceMessage::Events { assignment, deliveries } => {
 //!             let done = deliveries.iter().map(|delivery| (delivery.event.index(), delivery.receipt)).collect();
-//!             source.settle(Settlement { assignment, events: done, watermark: Some(index) });
+//!             source.settle(Settlement { assignment, events: done, held: Vec::new(), watermark: Some(index) });
 //!         }
 //!         SourceMessage::Settled { through, .. } => {
 //!             assert_eq!(through, index);

@@ -37,6 +37,7 @@ mod due_gates;
 mod engine;
 mod error_chain;
 mod event;
+mod event_batch;
 mod event_builder;
 mod event_error;
 mod explain;
@@ -88,6 +89,7 @@ pub use display_safe::{DisplaySafe, display_safe};
 pub use due_gates::{DueGates, TakenGate, TakenParked};
 pub use error_chain::find_cause;
 pub use event::{Context, Event};
+pub use event_batch::EventBatch;
 pub use event_builder::EventBuilder;
 pub use event_error::{EventError, HEADERS_BYTES_MAX, HEADERS_MAX, check as check_event};
 pub use failure_log::{

@@ -152,6 +152,9 @@ pub struct Settlement {
     pub assignment: Assignment,
     /// The index and receipt of each, in the order in which they became done; within an entity, that is index order.
     pub events: Vec<(Index, u64)>,
+    /// The receipts of those among them that the failure log holds, because an earlier event of their entity is in it. There is
+    /// no hurry with what comes next of these entities: it will only be held, too.
+    pub held: Vec<u64>,
     /// Every event delivered under this assignment up to and including this index is done.
     pub watermark: Option<Index>,
 }

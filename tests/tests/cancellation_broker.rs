@@ -80,7 +80,7 @@ async fn a_publish_that_waits_for_room_publishes_once_or_not_at_all() {
                 tokio::task::yield_now().await;
             }
             let events = vec![(Index::MIN, 0)];
-            source.settle(Settlement { assignment, events, watermark: Some(Index::MIN) });
+            source.settle(Settlement { assignment, events, held: Vec::new(), watermark: Some(Index::MIN) });
             source
         });
         let event = || NewEvent::new("a", "a1");

@@ -2,7 +2,7 @@
 
 use std::{sync::Arc, time::Duration};
 
-use ordered_consumer::{Delivery, Index, ReturnedCopy, SourceMessage, error_text};
+use ordered_consumer::{Delivery, EventBatch, Index, ReturnedCopy, SourceMessage, error_text};
 use rdkafka::{Message, error::KafkaError, message::BorrowedMessage};
 
 use super::{
@@ -73,21 +73,21 @@ impl PollThread {
 
     fn read_events(&mut self, epoch: u64) -> End {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return End::Empty };
-        let (mut deliveries, mut load) = (Vec::new(), Load::default());
+        let mut events = EventBatch::default();
         let (records, copier) = (&self.records, &mut self.copier);
         let tag = Arc::clone(&partition.tag);
         let end = partition.each_record(|record, tracker| {
             let event = records.event_by(copier, &tag.assignment.stream, record);
             let event = event.map_err(|error| End::Unreadable(record.offset(), error_text(&error)))?;
             if tracker.arrives(record.offset()) == Arrival::Deliver {
-                load.events += 1;
-                load.bytes += event.size();
-                deliveries.push(Delivery::from(event));
+                events.push(event);
             }
-            Ok(load.events < BATCH_MAX && load.bytes < BATCH_BYTES_MAX)
+            Ok(events.len() < BATCH_MAX && events.bytes() < BATCH_BYTES_MAX)
         });
-        if !deliveries.is_empty() {
+        if !events.is_empty() {
+            let load = Load { events: events.len(), bytes: events.bytes() };
             self.link.add(load);
+            let deliveries = events.finish().into_iter().map(Delivery::from).collect();
             let beginning = partition.beginning;
             let message = SourceMessage::Events { assignment: tag.assignment.clone(), deliveries };
             self.say(Said::Events { tag, beginning, message, load });

@@ -130,7 +130,12 @@ impl EventSource for SettlesEvents {
             let said = self.0.next().await?;
             let SourceMessage::Events { assignment, deliveries } = &said else { return Ok(said) };
             let events = deliveries.iter().map(|one| (one.event.index(), one.receipt)).collect();
-            self.0.settle(Settlement { assignment: assignment.clone(), events, watermark: None });
+            self.0.settle(Settlement {
+                assignment: assignment.clone(),
+                events,
+                held: Vec::new(),
+                watermark: None,
+            });
         }
     }
 

@@ -61,7 +61,7 @@ impl<H: Handler> ObserveOnly<H> {
                             on_error(&event, &error);
                         }
                     }
-                    source.settle(Settlement { assignment, events, watermark });
+                    source.settle(Settlement { assignment, events, held: Vec::new(), watermark });
                 }
                 Ok(SourceMessage::Unreadable { assignment, index, why }) => {
                     let stream = assignment.stream;

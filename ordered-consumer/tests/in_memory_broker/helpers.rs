@@ -70,7 +70,12 @@ pub(super) fn revoked(source: &mut InMemorySource) -> (Vec<Assignment>, bool) {
 
 pub(super) fn settle(source: &mut InMemorySource, assignment: &Assignment, through: u128) {
     let watermark = Some(Index::new(through));
-    source.settle(Settlement { assignment: assignment.clone(), events: Vec::new(), watermark });
+    source.settle(Settlement {
+        assignment: assignment.clone(),
+        events: Vec::new(),
+        held: Vec::new(),
+        watermark,
+    });
 }
 
 pub(super) fn indexes(deliveries: &[Delivery]) -> Vec<u128> {

@@ -46,7 +46,7 @@ fn settle<'a>(
     deliveries: impl IntoIterator<Item = &'a Delivery>,
 ) {
     let events = deliveries.into_iter().map(|done| (done.event.index(), done.receipt)).collect();
-    source.settle(Settlement { assignment: assignment.clone(), events, watermark: None });
+    source.settle(Settlement { assignment: assignment.clone(), events, held: Vec::new(), watermark: None });
 }
 
 #[tokio::test(start_paused = true)]

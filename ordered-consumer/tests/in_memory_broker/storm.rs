@@ -90,7 +90,12 @@ impl Worker {
 
     fn settle(&mut self, epoch: u64) {
         if let Some((assignment, last)) = self.got.remove(&epoch) {
-            self.source.settle(Settlement { assignment, events: Vec::new(), watermark: Some(last) });
+            self.source.settle(Settlement {
+                assignment,
+                events: Vec::new(),
+                held: Vec::new(),
+                watermark: Some(last),
+            });
         }
     }
 }

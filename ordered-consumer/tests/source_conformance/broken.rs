@@ -103,7 +103,7 @@ impl Broken {
     fn all(assignment: &Assignment, deliveries: &[Delivery]) -> Settlement {
         let events = deliveries.iter().map(|one| (one.event.index(), one.receipt)).collect();
         let watermark = deliveries.iter().map(|one| one.event.index()).max();
-        Settlement { assignment: assignment.clone(), events, watermark }
+        Settlement { assignment: assignment.clone(), events, held: Vec::new(), watermark }
     }
 
     async fn corrupt(&mut self, mut message: SourceMessage) -> SourceMessage {

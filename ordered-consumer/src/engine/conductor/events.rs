@@ -14,6 +14,15 @@ use crate::{
     },
 };
 
+/// What became of one assignment's events in one report.
+#[derive(Default)]
+struct Round {
+    settled: Vec<(Index, u64)>,
+    held: Vec<u64>,
+    abandoned: Vec<u64>,
+    handled: u64,
+}
+
 impl<H: Handler, S: EventSource> Conductor<H, S> {
     /// Takes deliveries in; of an assignment that is gone, none.
     pub(super) fn delivered(&mut self, assignment: &Assignment, deliveries: Vec<Delivery>) {
@@ -203,30 +212,33 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
     }
 
     fn done(&mut self, done: Vec<Done>) {
-        let mut by_slot = HashMap::<u64, (Vec<_>, Vec<u64>, u64), BuildIdentity>::default();
+        let mut rounds = HashMap::<u64, Round, BuildIdentity>::default();
         for Done { slot, sequence, index, receipt, bytes, outcome } in done {
             let Some(intake) = self.intakes.get_mut(&slot) else { continue };
             intake.buffered = intake.buffered.saturating_sub(1);
             intake.buffered_bytes = intake.buffered_bytes.saturating_sub(bytes);
-            let (settled, abandoned, handled) = by_slot.entry(slot).or_default();
+            let round = rounds.entry(slot).or_default();
             match &outcome {
                 // Nearly all of them: one addition to what other threads add to as well is enough for a round.
-                Some(Outcome::Handled) => *handled += 1,
+                Some(Outcome::Handled) => round.handled += 1,
                 Some(outcome) => intake.known.tally.count(outcome),
                 None => {}
             }
+            if outcome == Some(Outcome::Held) {
+                round.held.push(receipt);
+            }
             if outcome.is_some() {
                 intake.progress.done(sequence);
-                settled.push((index, receipt));
+                round.settled.push((index, receipt));
             } else {
-                abandoned.push(receipt);
+                round.abandoned.push(receipt);
                 if intake.state.as_ref().is_some_and(|state| !state.is_owned()) {
                     // A shared stream has no watermark; the place only counts what is under way.
                     intake.progress.done(sequence);
                 }
             }
         }
-        for (slot, (events, abandoned, handled)) in by_slot {
+        for (slot, Round { settled: events, held, abandoned, handled }) in rounds {
             let Some(intake) = self.intakes.get_mut(&slot) else { continue };
             intake.known.tally.handled.add(handled);
             intake.tell_buffered();
@@ -237,7 +249,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             }
             if !events.is_empty() && !lost {
                 let watermark = intake.progress.watermark();
-                self.source.settle(Settlement { assignment, events, watermark });
+                self.source.settle(Settlement { assignment, events, held, watermark });
             }
             self.pump(slot);
         }

@@ -310,7 +310,7 @@ impl Reader {
             *settled = watermark.max(*settled);
         }
         let events = events.iter().map(|event| (event.index(), event.delivery.receipt)).collect();
-        self.source.settle(Settlement { assignment, events, watermark });
+        self.source.settle(Settlement { assignment, events, held: Vec::new(), watermark });
     }
 
     /// Settles these events, all that came of their streams up to the last of them, and nothing else.

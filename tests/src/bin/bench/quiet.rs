@@ -140,7 +140,7 @@ async fn bare(mut source: TimedSource, handler: impl Handler) -> anyhow::Result<
                         .await
                         .map_err(|error| anyhow::anyhow!(error.text().to_owned()))?;
                 }
-                source.settle(Settlement { assignment, events, watermark });
+                source.settle(Settlement { assignment, events, held: Vec::new(), watermark });
             }
             SourceMessage::Ended => return Ok(source.close().await?),
             // The only assignment is kept to the end.
