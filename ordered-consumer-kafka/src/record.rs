@@ -32,8 +32,13 @@ impl<'r> Record<'r> {
     /// # Errors
     /// [`RecordError::HeaderName`]: its headers cannot be read.
     pub fn new<M: Message>(message: &'r M) -> Result<Self, RecordError> {
+        Self::of_topic(message.topic(), message)
+    }
+
+    /// The same, of a topic whose name need not be asked for again.
+    pub(crate) fn of_topic<M: Message>(topic: &'r str, message: &'r M) -> Result<Self, RecordError> {
         Ok(Self {
-            topic: message.topic(),
+            topic,
             partition: message.partition(),
             offset: message.offset(),
             key: message.key(),

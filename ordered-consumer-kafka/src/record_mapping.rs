@@ -164,27 +164,26 @@ impl RecordMapping {
     /// # Errors
     /// [`RecordError`]: the record is no event.
     pub fn event_of<M: Message>(&self, stream: &StreamName, message: &M) -> Result<Event, RecordError> {
-        self.event_by(&mut Copier::default(), stream, message).map(EventBuilder::build)
+        self.event_by(&mut Copier::default(), stream, &Record::new(message)?).map(EventBuilder::build)
     }
 
     /// The same, with what copies its parts, and not finished yet.
-    pub(crate) fn event_by<M: Message>(
+    pub(crate) fn event_by(
         &self,
         copier: &mut Copier,
         stream: &StreamName,
-        message: &M,
+        record: &Record<'_>,
     ) -> Result<EventBuilder, RecordError> {
-        let record = Record::new(message)?;
         let place = RecordError::Place { offset: record.offset(), partition: record.partition() };
         let index = u64::try_from(record.offset()).map_err(|_| place)?;
-        let entity = self.entity_of(copier, &record)?;
+        let entity = self.entity_of(copier, record)?;
         let key = match &self.entity {
             EntityKey::RecordKey => None,
             EntityKey::CloudEventsPartitionKey | EntityKey::Function(_) => {
                 record.key().filter(|key| *key != entity.as_ref())
             }
         };
-        let headers = event_headers(&record, key);
+        let headers = event_headers(record, key);
         let mut event = Event::builder(stream.clone(), Index::from(index), entity).headers(headers);
         if let Some(payload) = record.payload() {
             event = event.payload(copier.copy(payload));
@@ -193,7 +192,7 @@ impl RecordMapping {
             event = event.time(time);
         }
         if self.cloud_events
-            && let Some(attributes) = cloud_events::attributes(&record)
+            && let Some(attributes) = cloud_events::attributes(record)
         {
             event = attributes.id.into_iter().fold(event, |event, id| event.id(id));
             event = attributes.event_type.into_iter().fold(event, |event, of| event.event_type(of));

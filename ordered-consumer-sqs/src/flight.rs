@@ -65,6 +65,8 @@ pub(crate) struct Flight {
     /// Its receive brought as much as one can.
     pub(crate) full: bool,
     pub(crate) gives_way: GivesWay,
+    /// It is counted among those that are being deleted.
+    pub(crate) counted: bool,
     /// The engine has it: only then it is extended.
     pub(crate) handed_over: bool,
     /// The first is being deleted.
@@ -109,6 +111,12 @@ impl Flight {
             return Next::Over(Vec::new());
         }
         Next::Over(self.items.iter().map(|item| item.handle.clone()).collect())
+    }
+
+    /// Whether nothing keeps it but deletes that are to be made.
+    pub(crate) fn is_deleting(&self) -> bool {
+        let done = |item: &Item| matches!(item.state, State::Done | State::Held);
+        !self.stopped && self.gives_way != GivesWay::Now && self.items.iter().all(done)
     }
 
     /// Nothing more of it is deleted or begun.

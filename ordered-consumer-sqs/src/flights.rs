@@ -11,6 +11,7 @@ use tokio::time::Instant;
 use crate::{
     flight::{Flight, GivesWay, Item, Message, Next, State},
     giving_way::GivingWay,
+    shared::MAIN,
 };
 
 /// A message to be deleted.
@@ -51,6 +52,7 @@ pub(crate) struct Flights {
     /// Releases that are under way.
     releasing: usize,
     giving_way: GivingWay,
+    deleting: usize,
 }
 
 impl Flights {
@@ -64,6 +66,7 @@ impl Flights {
             releases: VecDeque::new(),
             releasing: 0,
             giving_way: GivingWay::new(visibility),
+            deleting: 0,
         }
     }
 
@@ -92,6 +95,7 @@ impl Flights {
             items,
             full,
             gives_way: GivesWay::NotYet,
+            counted: false,
             handed_over: false,
             busy: false,
             stopped: false,
@@ -149,6 +153,7 @@ impl Flights {
                 self.giving_way.begin(id, Instant::now());
             }
             Next::Over(handles) => {
+                self.deleting -= usize::from(flight.counted);
                 flight.lease.end();
                 let queue = flight.queue;
                 for item in &flight.items {
@@ -158,8 +163,17 @@ impl Flights {
                 if !handles.is_empty() {
                     self.releases.push_back(Release { queue, handles });
                 }
+                return;
             }
         }
+        let counts = flight.queue == MAIN && flight.is_deleting();
+        self.deleting = self.deleting - usize::from(flight.counted) + usize::from(counts);
+        flight.counted = counts;
+    }
+
+    /// Groups' receives of the main queue that nothing keeps but deletes.
+    pub(crate) fn deleting(&self) -> usize {
+        self.deleting
     }
 
     /// How many messages of a queue could be deleted now, and since when the first of them waits.

@@ -40,6 +40,7 @@ pub(crate) struct Outlets {
 pub(crate) async fn receive(shared: Arc<Shared>, queue: usize, outlets: Outlets) {
     let mut backoff = BACKOFF_MIN;
     let (mut paused, mut asked_for) = (shared.paused.subscribe(), shared.asked.subscribe());
+    let mut deleting = shared.deleting.subscribe();
     loop {
         // Room before messages: whatever is received can be handed over.
         let (Ok(events), Ok(copies)) = tokio::join!(outlets.events.reserve(), outlets.copies.reserve())
@@ -47,6 +48,9 @@ pub(crate) async fn receive(shared: Arc<Shared>, queue: usize, outlets: Outlets)
             return;
         };
         if paused.wait_for(|paused| !paused.get(queue).copied().unwrap_or_default()).await.is_err() {
+            return;
+        }
+        if queue == MAIN && deleting.wait_for(|count| *count < shared.deleting_max).await.is_err() {
             return;
         }
         // What nobody asks for would be nobody's until its visibility runs out.

@@ -20,6 +20,9 @@ use crate::{SqsMapping, flight::State, flights::Flights, queue::Queue};
 /// The queue that events come from.
 pub(crate) const MAIN: usize = 0;
 
+/// What [`Shared::deleting_max`] is unless it is changed.
+pub(crate) const DELETING_MAX: usize = 100;
+
 /// See the module.
 pub(crate) struct Shared {
     pub(crate) client: Client,
@@ -29,10 +32,14 @@ pub(crate) struct Shared {
     pub(crate) margin: Duration,
     pub(crate) wait: Duration,
     pub(crate) delete_linger: Duration,
+    /// With so many groups' receives being deleted, nothing more is received.
+    pub(crate) deleting_max: usize,
     pub(crate) stream: StreamName,
     pub(crate) mapping: SqsMapping,
     pub(crate) assignment: Assignment,
     flights: Mutex<Flights>,
+    /// How many groups' receives are being deleted.
+    pub(crate) deleting: watch::Sender<usize>,
     /// Something can be deleted or given back, or the source closes.
     pub(crate) told: Notify,
     /// When the source was asked last: one that is not asked receives and extends nothing.
@@ -68,10 +75,12 @@ impl Shared {
             margin: Duration::from_secs(2),
             wait: Duration::from_secs(5),
             delete_linger: Duration::from_millis(5),
+            deleting_max: DELETING_MAX,
             assignment: Assignment { stream: stream.clone(), epoch: 1 },
             stream,
             mapping,
             flights: Mutex::new(flights),
+            deleting: watch::Sender::new(0),
             told: Notify::new(),
             asked: watch::Sender::new(None),
             paused: watch::Sender::new([false; 2]),
@@ -83,7 +92,12 @@ impl Shared {
 
     /// Changes the flights, and has what follows told to SQS.
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Flights) -> T) -> T {
-        let changed = change(&mut self.flights());
+        let mut flights = self.flights();
+        let changed = change(&mut flights);
+        let deleting = flights.deleting();
+        // Before anybody else changes it, lest an older number be told after a newer one.
+        self.deleting.send_if_modified(|told| std::mem::replace(told, deleting) != deleting);
+        drop(flights);
         self.told.notify_one();
         changed
     }

@@ -5,7 +5,10 @@ use std::{fmt, time::Duration};
 use aws_sdk_sqs::Client;
 use ordered_consumer::{StreamName, Timeouts};
 
-use crate::{SqsError, SqsMapping, SqsSource, queue, shared::Shared};
+use crate::{
+    SqsError, SqsMapping, SqsSource, queue,
+    shared::{DELETING_MAX, Shared},
+};
 
 /// The shortest visibility with which heartbeats have time to come.
 const VISIBILITY_MIN: Duration = Duration::from_secs(3);
@@ -28,6 +31,7 @@ pub struct SqsSourceBuilder {
     visibility: Option<Duration>,
     margin: Duration,
     delete_linger: Duration,
+    deleting_max: usize,
     handler_timeout: Duration,
     allow_redrive_policy: bool,
 }
@@ -46,6 +50,7 @@ impl SqsSourceBuilder {
             visibility: None,
             margin: Duration::from_secs(2),
             delete_linger: Duration::from_millis(5),
+            deleting_max: DELETING_MAX,
             handler_timeout: Timeouts::default().handler,
             allow_redrive_policy: false,
         }
@@ -114,6 +119,15 @@ impl SqsSourceBuilder {
         self
     }
 
+    /// With how many groups' receives being deleted, and nothing of them running, no more events are received; 100 unless
+    /// changed, at least 1. A group's ten messages are deleted by ten requests one after another, which it shares with up to
+    /// nine other groups: fewer than ten groups need more requests, and many more than ten gain nothing but where requests take
+    /// long. An endpoint to which groups in flight are costly, such as ElasticMQ with a thousand of them, is faster with ten.
+    pub fn deleting_max(mut self, receives: usize) -> Self {
+        self.deleting_max = receives.max(1);
+        self
+    }
+
     /// The consumer's [`Timeouts::handler`], 60 s unless changed, as that is: a visibility timeout that is shorter is warned of
     /// at the start.
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
@@ -155,6 +169,7 @@ impl SqsSourceBuilder {
         shared.margin = self.margin.min(shortest / 3);
         shared.wait = self.wait;
         shared.delete_linger = self.delete_linger;
+        shared.deleting_max = self.deleting_max;
         Ok(SqsSource::start(shared, receivers))
     }
 

@@ -72,6 +72,7 @@ impl Context {
 
 impl Event {
     /// Begins an event at its place in a stream; the entity is a key of 1 to 1,024 bytes, compared byte by byte.
+    #[inline]
     pub fn builder(stream: StreamName, index: Index, entity: impl Into<Bytes>) -> EventBuilder {
         EventBuilder::new(stream, index, entity.into())
     }
@@ -91,59 +92,69 @@ impl Event {
         Arc::ptr_eq(&self.page, &other.page)
     }
 
+    #[inline]
     fn fields(&self) -> &Fields {
         &self.page[self.place as usize]
     }
 
     /// The stream that the event came from.
+    #[inline]
     #[must_use]
     pub fn stream(&self) -> &StreamName {
         &self.fields().stream
     }
 
     /// The event's place in its stream: the broker's own number.
+    #[inline]
     #[must_use]
     pub fn index(&self) -> Index {
         self.fields().index
     }
 
     /// What must stay in order: a customer, an order.
+    #[inline]
     #[must_use]
     pub fn entity(&self) -> &Bytes {
         &self.fields().entity
     }
 
     /// The event's own identifier, where its producer or broker gives one.
+    #[inline]
     #[must_use]
     pub fn id(&self) -> Option<&Bytes> {
         self.fields().id.as_ref()
     }
 
     /// What kind of event it is, such as `customer.created`.
+    #[inline]
     #[must_use]
     pub fn event_type(&self) -> Option<&Bytes> {
         self.fields().event_type.as_ref()
     }
 
     /// Its headers, in order and with repeats.
+    #[inline]
     #[must_use]
     pub fn headers(&self) -> &Headers {
         &self.fields().headers
     }
 
     /// Its payload; none for a null value (a Kafka tombstone), which differs from an empty one.
+    #[inline]
     #[must_use]
     pub fn payload(&self) -> Option<&Bytes> {
         self.fields().payload.as_ref()
     }
 
     /// When its producer or broker says it happened.
+    #[inline]
     #[must_use]
     pub fn time(&self) -> Option<SystemTime> {
         self.fields().time
     }
 
     /// How it came to the handler this time: which attempt, redelivered or not, when it first failed.
+    #[inline]
     #[must_use]
     pub fn context(&self) -> Context {
         self.context

@@ -40,6 +40,7 @@ pub struct EventBatch {
 
 impl EventBatch {
     /// Takes one more event.
+    #[inline]
     pub fn push(&mut self, event: EventBuilder) {
         let EventBuilder { fields, context } = event;
         let size = fields.size();

@@ -10,7 +10,7 @@ use super::{
     partition::{Partition, Phase},
 };
 use crate::{
-    decode_copy,
+    Record, decode_copy,
     offset_tracker::{Arrival, OffsetTracker},
     source_link::{Load, Said},
 };
@@ -75,9 +75,11 @@ impl PollThread {
         let Some(partition) = self.partitions.get_mut(&epoch) else { return End::Empty };
         let mut events = EventBatch::default();
         let (records, copier) = (&self.records, &mut self.copier);
-        let tag = Arc::clone(&partition.tag);
+        let (tag, topic) = (Arc::clone(&partition.tag), partition.place.0.clone());
+        let topic = topic.as_str();
         let end = partition.each_record(|record, tracker| {
-            let event = records.event_by(copier, &tag.assignment.stream, record);
+            let read = Record::of_topic(topic, record);
+            let event = read.and_then(|read| records.event_by(copier, &tag.assignment.stream, &read));
             let event = event.map_err(|error| End::Unreadable(record.offset(), error_text(&error)))?;
             if tracker.arrives(record.offset()) == Arrival::Deliver {
                 events.push(event);

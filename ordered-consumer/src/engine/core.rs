@@ -9,7 +9,7 @@ use std::{
 };
 
 use super::{
-    batcher::{Batcher, Writer},
+    batcher::{Batcher, PACE, Writer},
     due::Due,
     fingerprint::FingerprintKey,
     known_streams::{KnownStream, KnownStreams},
@@ -94,16 +94,17 @@ impl<H> Core<H> {
         let streams = Arc::clone(&shared.streams);
         streams.record_to(&telemetry);
         let settings = Arc::new(limits::settings(&limits, &timeouts, &policy, parked_mirror.is_some()));
-        let writer = || Writer {
+        let writer = |pace| Writer {
             log: Arc::clone(&log),
             consumer: name.clone(),
             settings: Arc::clone(&settings),
             streams: Arc::clone(&streams),
+            pace,
         };
         let mut random = [0; 16];
         getrandom::fill(&mut random)?;
         let fingerprints = FingerprintKey::new(u128::from_le_bytes(random));
-        let (main, retries) = (Batcher::start(writer()), Batcher::start(writer()));
+        let (main, retries) = (Batcher::start(writer(PACE)), Batcher::start(writer(Duration::ZERO)));
         // One place for each worker, one for the retries, one for calls to `process`.
         let solo = Solo::new(limits::workers(&limits) + 2);
         Ok(Self {

@@ -16,7 +16,7 @@ use crate::{
     rig,
     sizes::Sizes,
     sqs_bare::Bare,
-    sqs_rig::{self, Queue, RECEIVERS},
+    sqs_rig::{self, Queue, TUNED},
     sqs_sizes::SqsSizes,
     sqs_tally::Tally,
 };
@@ -24,16 +24,17 @@ use crate::{
 const NAME: &str = "sqs-failing-group";
 /// The group beside the others.
 const HOT: &str = "hot";
+/// Bare loops beside each other.
+const BARE_LOOPS: usize = 2;
 /// After so many receives the bare loop's queue moves a message to its dead-letter queue.
 const RECEIVES_MAX: u32 = 3;
 
-const ARMS: usize = 6;
+const ARMS: usize = 5;
 const ALONE: usize = 0;
 const FAILING: usize = 1;
-const FAILING_FEW: usize = 2;
-const NONE_FAILS: usize = 3;
-const BARE_ALONE: usize = 4;
-const BARE_FAILING: usize = 5;
+const NONE_FAILS: usize = 2;
+const BARE_ALONE: usize = 3;
+const BARE_FAILING: usize = 4;
 
 /// What a run knows of the hot group: the first message of it that the run meets fails, whenever it is tried.
 struct Hot {
@@ -110,6 +111,8 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     for arm in 0..ARMS {
         arms.push(Arm::new(&runtime, arm, &sizes.sqs)?);
     }
+    // The endpoint is a virtual machine's program, which is slow at first.
+    arms.get_mut(ALONE).context("there is no such arm")?.run(ALONE, &sizes.sqs)?;
     let mut rounds: [[Samples; ARMS]; 5] = Default::default();
     arms::alternate::<ARMS, _>(
         sizes.rounds,
@@ -126,13 +129,12 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
 }
 
 fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
-    let SqsSizes { behind, behind_few, .. } = sizes;
+    let behind = sizes.behind;
     let [rates, taken, overtaking, overtaken_after, dead] = rounds;
     let mut add = |what: &str, unit, samples: &Samples, target| report.add(NAME, what, unit, samples, target);
     for (arm, beside) in [
         (ALONE, "consumer, no other group".to_owned()),
         (FAILING, format!("consumer, beside a group that fails with {behind} behind")),
-        (FAILING_FEW, format!("consumer, beside one that fails with {behind_few} behind")),
         (NONE_FAILS, format!("consumer, beside a group of {behind} that does not fail")),
         (BARE_ALONE, "a bare loop, no other group".to_owned()),
         (BARE_FAILING, format!("a bare loop, beside a group that fails with {behind} behind")),
@@ -142,8 +144,6 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
     let share = |of: usize, to: usize| rates[of].paired(&rates[to], |beside, alone| beside / alone);
     let alone = Target::AtLeast(0.95);
     add("others per second, beside the failing group / none", "", &share(FAILING, ALONE), alone);
-    let what = format!("others per second, beside the one with {behind_few} behind / none");
-    add(&what, "", &share(FAILING_FEW, ALONE), alone);
     let what = "others per second, beside the failing group / beside one that does not fail";
     add(what, "", &share(FAILING, NONE_FAILS), Target::None);
     let what = "others per second, beside the one that does not fail / none";
@@ -152,7 +152,6 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
     add(what, "", &share(BARE_FAILING, BARE_ALONE), Target::None);
     for (arm, what) in [
         (FAILING, format!("held of the failing group per second, {behind} behind")),
-        (FAILING_FEW, format!("held of the failing group per second, {behind_few} behind")),
         (NONE_FAILS, "handled of the group that does not fail per second".to_owned()),
     ] {
         add(&what, "messages", &taken[arm], Target::None);
@@ -186,7 +185,6 @@ impl<'a> Arm<'a> {
         }
         let missing = match arm {
             ALONE | BARE_ALONE => 0,
-            FAILING_FEW => sizes.behind_few,
             _ => sizes.behind + 1,
         };
         Ok(Self {
@@ -200,9 +198,9 @@ impl<'a> Arm<'a> {
 
     fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
         self.queue.fill((0..std::mem::take(&mut self.missing)).map(|_| HOT.to_owned()))?;
-        self.queue.fill((0..sizes.messages).map(|number| rig::entity("group", number % sizes.groups)))?;
-        let tally = Tally::new(sizes.messages, Some(HOT));
-        let hot = Hot::new(matches!(arm, FAILING | FAILING_FEW | BARE_FAILING));
+        self.queue.fill((0..sizes.others).map(|number| rig::entity("group", number % sizes.groups)))?;
+        let tally = Tally::new(sizes.others, Some(HOT));
+        let hot = Hot::new(matches!(arm, FAILING | BARE_FAILING));
         let begin = Instant::now();
         if self.dead.is_some() {
             self.bare(&hot, &tally, sizes)?;
@@ -211,7 +209,7 @@ impl<'a> Arm<'a> {
             let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
             let failures = self.queue.runtime.block_on(failures)?;
             let handler = Charge(Arc::clone(&hot));
-            sqs_rig::ours(&self.queue, Some(&self.retry), RECEIVERS, handler, failures, &tally)?;
+            sqs_rig::ours(&self.queue, Some(&self.retry), TUNED, handler, failures, &tally)?;
         }
         let elapsed = begin.elapsed().as_secs_f64();
         let taken = tally.deleted_apart();
@@ -233,7 +231,7 @@ impl<'a> Arm<'a> {
             let index = sqs_rig::attribute(message, &System::SequenceNumber).parse().unwrap_or_default();
             with.handle(sqs_rig::attribute(message, &System::MessageGroupId).as_bytes(), index)
         };
-        let bare = Bare { handle: Arc::new(handle), receivers: RECEIVERS };
+        let bare = Bare { handle: Arc::new(handle), receivers: BARE_LOOPS };
         let (until, hot, enough) = (Arc::clone(tally), Arc::clone(hot), sizes.overtaking);
         bare.run_until(&self.queue, tally, async move {
             until.done().await;

@@ -28,8 +28,17 @@ use crate::{
     sqs_tally::{Counting, Tally},
 };
 
-/// Who asks for messages at once, unless an arm says otherwise: the adapter's own default.
-pub(crate) const RECEIVERS: usize = 2;
+/// What a consumer of ours is told about its endpoint.
+#[derive(Clone, Copy)]
+pub(crate) struct Tuning {
+    receivers: usize,
+    deleting_max: usize,
+}
+
+/// For an endpoint to which groups in flight are costly, as the adapter's documentation says of ElasticMQ.
+pub(crate) const TUNED: Tuning = Tuning { receivers: 4, deleting_max: 8 };
+/// The adapter's own defaults.
+pub(crate) const UNTUNED: Tuning = Tuning { receivers: 2, deleting_max: 100 };
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
 /// How long a receive waits, in every arm: only at the end of a run is there nothing to receive.
@@ -135,7 +144,7 @@ impl Drop for Queue<'_> {
 pub(crate) fn ours<H: Handler>(
     queue: &Queue<'_>,
     retry: Option<&Queue<'_>>,
-    receivers: usize,
+    tuning: Tuning,
     handler: H,
     failures: impl FailureLog,
     tally: &Arc<Tally>,
@@ -143,7 +152,11 @@ pub(crate) fn ours<H: Handler>(
     let (url, retry, tally) = (queue.url.clone(), retry.map(|retry| retry.url.clone()), Arc::clone(tally));
     rig::in_time(queue.runtime, async move {
         let client = client(Some(Arc::clone(&tally))).await?;
-        let mut source = SqsSource::builder(client.clone(), url).receivers(receivers).wait(WAIT);
+        let Tuning { receivers, deleting_max } = tuning;
+        let mut source = SqsSource::builder(client.clone(), url)
+            .receivers(receivers)
+            .deleting_max(deleting_max)
+            .wait(WAIT);
         let mut consumer = OrderedConsumer::new("bench", handler, failures);
         if let Some(retry) = retry {
             source = source.retry_queue(&retry);

@@ -1,4 +1,4 @@
-//! How much each benchmark with SQS does: both together take some minutes.
+//! How much each benchmark with SQS does: both together take half an hour.
 
 /// Counts of messages and groups.
 #[derive(Clone)]
@@ -8,8 +8,9 @@ pub(crate) struct SqsSizes {
     pub(crate) messages: usize,
     /// Messages behind the one that fails for good.
     pub(crate) behind: usize,
-    /// As many as a failing group does not get through in a round, and few enough for the emulator to find each at once.
-    pub(crate) behind_few: usize,
+    /// Messages of the other groups that are deleted beside it in a round: so many that the failing group, which gives way for
+    /// ten seconds at most, has its turn within it.
+    pub(crate) others: usize,
     /// Messages of the bare loop's failing group that are handled before a round of it ends.
     pub(crate) overtaking: usize,
     /// The bare loop's queue gives a message out again after so many seconds: few, so that it gives it up within a round.
@@ -23,7 +24,7 @@ impl SqsSizes {
                 groups: 100,
                 messages: 1_000,
                 behind: 500,
-                behind_few: 200,
+                others: 1_000,
                 overtaking: 20,
                 visibility_seconds: 1,
             };
@@ -32,7 +33,7 @@ impl SqsSizes {
             groups: 1_000,
             messages: 10_000,
             behind: 50_000,
-            behind_few: 3_000,
+            others: 60_000,
             overtaking: 100,
             visibility_seconds: 2,
         }
