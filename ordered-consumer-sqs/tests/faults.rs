@@ -18,6 +18,9 @@ mod away;
 #[path = "faults/forwarded.rs"]
 mod forwarded;
 #[cfg(test)]
+#[path = "faults/giving_way.rs"]
+mod giving_way;
+#[cfg(test)]
 #[path = "faults/receipts.rs"]
 mod receipts;
 #[cfg(test)]

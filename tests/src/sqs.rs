@@ -54,6 +54,8 @@ pub struct SqsQueue {
     pub retry_url: String,
     /// What was sent, by stream and entity.
     pub sent: Sent,
+    /// Bytes by which what is sent from now on is longer.
+    pub padding: usize,
     numbers: u64,
     visibility: Duration,
     runtime: Runtime,
@@ -77,8 +79,18 @@ impl SqsQueue {
         let number = NEXT.fetch_add(1, Ordering::Relaxed);
         let name = format!("oc-{}-{started}-{number}.fifo", std::process::id());
         let (url, retry_url, sent) = (String::new(), String::new(), Sent::new());
-        let mut queue =
-            Self { endpoint, name, url, retry_url, sent, numbers: 0, visibility, runtime, client };
+        let mut queue = Self {
+            endpoint,
+            name,
+            url,
+            retry_url,
+            sent,
+            padding: 0,
+            numbers: 0,
+            visibility,
+            runtime,
+            client,
+        };
         queue.url = queue.make(&queue.name);
         queue.retry_url = queue.make(&format!("retry-{}", queue.name));
         queue
@@ -111,7 +123,7 @@ impl SqsQueue {
             .client
             .send_message()
             .queue_url(&self.url)
-            .message_body(format!("event {}", self.numbers))
+            .message_body(format!("event {}{}", self.numbers, ".".repeat(self.padding)))
             .message_group_id(entity)
             .message_deduplication_id(format!("d{}", self.numbers))
             .message_attributes(ID, id);

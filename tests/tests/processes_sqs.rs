@@ -222,8 +222,14 @@ fn away(mut team: SqsTeam, server: &Gateway) {
     server.shut();
     team.send(50, 12);
     server.until_tried(3);
+    let before = team.resident_bytes();
+    team.input.padding = 50_000;
+    team.send(800, 12);
+    team.input.padding = 0;
     // Whatever was received before has run out by then.
     team.until_at_rest(ZOMBIE);
+    let more = team.resident_bytes().saturating_sub(before);
+    assert!(more < 16 << 20, "memory is to stay flat, and three processes took {more} bytes more");
     assert!(team.input.lag() > Some(0), "what is not done with is not deleted");
     // What ran meanwhile could not be written down, or deleted.
     team.trouble();

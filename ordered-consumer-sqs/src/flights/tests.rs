@@ -252,3 +252,27 @@ async fn what_is_lost_while_it_gives_way_is_over() {
     assert_eq!(flights.end_giving_way(true), None);
     assert!(flights.take_deletes(0, 10).is_empty() && flights.is_empty());
 }
+
+#[tokio::test(start_paused = true)]
+async fn what_nothing_keeps_but_deletes_is_counted_until_it_is_gone() {
+    let mut flights = Flights::new(VISIBILITY);
+    let (id, receipts) = fly(&mut flights, "a", 2);
+    flights.mark(receipts[0], State::Done);
+    assert_eq!(flights.deleting(), 0, "one of it runs");
+    flights.mark(receipts[1], State::Done);
+    for left in [1, 0] {
+        assert_eq!(flights.deleting(), 1);
+        flights.take_deletes(0, 10);
+        flights.deleted(id);
+        assert_eq!(flights.deleting(), left);
+    }
+    let (_, held) = fly(&mut flights, "b", 1);
+    flights.mark(held[0], State::Held);
+    assert_eq!(flights.deleting(), 0, "it gives way");
+    flights.end_giving_way(true);
+    assert_eq!(flights.deleting(), 1);
+    let (lost, receipts) = fly(&mut flights, "c", 2);
+    receipts.iter().for_each(|receipt| flights.mark(*receipt, State::Done));
+    assert!(flights.receipt_lost(lost, receipts[1]));
+    assert_eq!(flights.deleting(), 1);
+}

@@ -251,6 +251,16 @@ impl<I: Input> Team<I> {
         self.lines_with(&["\"succeeded\""])
     }
 
+    /// Bytes of memory in use by all processes, as Linux tells it.
+    pub fn resident_bytes(&self) -> u64 {
+        let of = |child: &Child| {
+            let statm = std::fs::read_to_string(format!("/proc/{}/statm", child.id())).unwrap();
+            // A page has 4 KiB wherever this runs.
+            statm.split_whitespace().nth(1).unwrap().parse::<u64>().unwrap() * 4_096
+        };
+        self.workers.values().map(of).sum()
+    }
+
     /// Waits until something is so.
     pub fn until(&self, what: &str, so: impl Fn(&Self) -> bool) {
         let begin = Instant::now();

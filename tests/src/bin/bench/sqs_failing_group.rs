@@ -111,8 +111,6 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     for arm in 0..ARMS {
         arms.push(Arm::new(&runtime, arm, &sizes.sqs)?);
     }
-    // The endpoint is a virtual machine's program, which is slow at first.
-    arms.get_mut(ALONE).context("there is no such arm")?.run(ALONE, &sizes.sqs)?;
     let mut rounds: [[Samples; ARMS]; 5] = Default::default();
     arms::alternate::<ARMS, _>(
         sizes.rounds,

@@ -30,8 +30,6 @@ const WHAT: [(usize, &str); ARMS] = [
 
 pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
     let runtime = rig::runtime()?;
-    // The endpoint is a virtual machine's program, which is slow at first.
-    run(&runtime, BARE, sizes)?;
     let mut rates: [Samples; ARMS] = Default::default();
     let mut requests: [Samples; ARMS] = Default::default();
     let mut cpu: [Samples; ARMS] = Default::default();
