@@ -56,8 +56,8 @@ pub(crate) struct Flights {
 }
 
 impl Flights {
-    /// None yet, of a queue with this visibility timeout.
-    pub(crate) fn new(visibility: Duration) -> Self {
+    /// None yet. Of those that are held, each gives way to others for so long at most.
+    pub(crate) fn new(gives_way_max: Duration) -> Self {
         Self {
             ids: 0,
             flights: HashMap::new(),
@@ -65,7 +65,7 @@ impl Flights {
             ready: HashMap::new(),
             releases: VecDeque::new(),
             releasing: 0,
-            giving_way: GivingWay::new(visibility),
+            giving_way: GivingWay::new(gives_way_max),
             deleting: 0,
         }
     }

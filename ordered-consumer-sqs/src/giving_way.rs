@@ -11,8 +11,8 @@ use tokio::time::Instant;
 /// A group gives way for so long at least, in which it shows whether others have something to do; once they have had nothing
 /// for so long, nobody gives way any more.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
-/// A group gives way for so long at most, or a third of the visibility timeout where that is shorter.
-const LONGEST: Duration = Duration::from_secs(10);
+/// A group gives way for so long at most, unless that is changed.
+pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
 /// Flights that give way, in the order in which they began to.
 #[derive(Debug)]
@@ -24,8 +24,8 @@ pub(crate) struct GivingWay {
 }
 
 impl GivingWay {
-    pub(crate) fn new(visibility: Duration) -> Self {
-        Self { flights: VecDeque::new(), others_at: None, longest: LONGEST.min(visibility / 3) }
+    pub(crate) fn new(longest: Duration) -> Self {
+        Self { flights: VecDeque::new(), others_at: None, longest }
     }
 
     pub(crate) fn begin(&mut self, flight: u64, now: Instant) {
@@ -47,7 +47,7 @@ impl GivingWay {
     pub(crate) fn until(&self) -> Option<Instant> {
         let (_, began) = self.flights.front()?;
         let others = self.others_at.map_or(*began, |at| at.max(*began));
-        Some((others + LOOK).min(*began + self.longest.max(LOOK)))
+        Some((others + LOOK).min(*began + self.longest))
     }
 }
 
@@ -63,7 +63,7 @@ mod tests {
 
     #[tokio::test(start_paused = true)]
     async fn with_nothing_to_do_for_others_a_group_gives_way_for_one_look() {
-        let mut giving_way = GivingWay::new(Duration::from_secs(30));
+        let mut giving_way = GivingWay::new(LONGEST);
         giving_way.others_go_on(Instant::now());
         advance(LOOK).await;
         giving_way.begin(1, Instant::now());
@@ -76,22 +76,22 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_others_are_handled_it_gives_way_for_ten_seconds_at_most() {
-        for (visibility, longest) in [(600, 10), (30, 10), (6, 2)] {
-            let mut giving_way = GivingWay::new(Duration::from_secs(visibility));
+    async fn while_others_are_handled_it_gives_way_for_as_long_as_it_may() {
+        for longest in [Duration::ZERO, LOOK * 3 / 2, LONGEST] {
+            let mut giving_way = GivingWay::new(longest);
             giving_way.begin(1, Instant::now());
             let began = Instant::now();
             while over(&mut giving_way).is_empty() {
                 giving_way.others_go_on(Instant::now());
                 advance(LOOK / 2).await;
             }
-            assert_eq!(began.elapsed().as_secs(), longest);
+            assert_eq!(began.elapsed(), longest);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn when_all_are_to_go_nobody_gives_way() {
-        let mut giving_way = GivingWay::new(Duration::from_secs(30));
+        let mut giving_way = GivingWay::new(LONGEST);
         giving_way.begin(1, Instant::now());
         assert_eq!(giving_way.next_over(Instant::now(), true), Some(1));
         assert_eq!(giving_way.next_over(Instant::now(), true), None);

@@ -66,8 +66,9 @@ impl Shared {
         queues: Vec<Queue>,
         (stream, mapping): (StreamName, SqsMapping),
         visibility: Vec<Duration>,
+        give_way_max: Duration,
     ) -> Self {
-        let flights = Flights::new(visibility.get(MAIN).copied().unwrap_or_default());
+        let flights = Flights::new(give_way_max);
         Self {
             client,
             queues,

@@ -6,7 +6,9 @@ use aws_sdk_sqs::Client;
 use ordered_consumer::{StreamName, Timeouts};
 
 use crate::{
-    SqsError, SqsMapping, SqsSource, queue,
+    SqsError, SqsMapping, SqsSource,
+    giving_way::LONGEST,
+    queue,
     shared::{DELETING_MAX, Shared},
 };
 
@@ -32,6 +34,7 @@ pub struct SqsSourceBuilder {
     margin: Duration,
     delete_linger: Duration,
     deleting_max: usize,
+    give_way_max: Duration,
     handler_timeout: Duration,
     allow_redrive_policy: bool,
 }
@@ -51,6 +54,7 @@ impl SqsSourceBuilder {
             margin: Duration::from_secs(2),
             delete_linger: Duration::from_millis(5),
             deleting_max: DELETING_MAX,
+            give_way_max: LONGEST,
             handler_timeout: Timeouts::default().handler,
             allow_redrive_policy: false,
         }
@@ -128,6 +132,14 @@ impl SqsSourceBuilder {
         self
     }
 
+    /// For how long a group whose messages are held gives way to others, while these are handled from full receives; 30 s unless
+    /// changed, and zero for never. Meanwhile nothing more of the group is received, which is also how long an entity that has
+    /// just recovered may wait for what is still in the queue.
+    pub fn give_way_max(mut self, longest: Duration) -> Self {
+        self.give_way_max = longest;
+        self
+    }
+
     /// The consumer's [`Timeouts::handler`], 60 s unless changed, as that is: a visibility timeout that is shorter is warned of
     /// at the start.
     pub fn handler_timeout(mut self, timeout: Duration) -> Self {
@@ -165,7 +177,8 @@ impl SqsSourceBuilder {
         let name = queues.first().map_or("", |queue| &queue.name);
         let stream = StreamName::new(self.stream.as_deref().unwrap_or(name))?;
         let receivers = [self.receivers, self.retry_receivers];
-        let mut shared = Shared::new(self.client, queues, (stream, self.mapping), visibility);
+        let mut shared =
+            Shared::new(self.client, queues, (stream, self.mapping), visibility, self.give_way_max);
         shared.margin = self.margin.min(shortest / 3);
         shared.wait = self.wait;
         shared.delete_linger = self.delete_linger;

@@ -1,5 +1,5 @@
 use super::*;
-use crate::giving_way::LOOK;
+use crate::giving_way::{LONGEST, LOOK};
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 
@@ -26,7 +26,7 @@ fn handles(deletes: &[Delete]) -> Vec<&str> {
 
 #[tokio::test(start_paused = true)]
 async fn messages_of_a_group_are_deleted_one_after_another() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 3);
     for receipt in receipts.iter().rev() {
         assert!(flights.take_deletes(0, 10).is_empty(), "not before the first is done");
@@ -42,7 +42,7 @@ async fn messages_of_a_group_are_deleted_one_after_another() {
 
 #[tokio::test(start_paused = true)]
 async fn one_request_deletes_one_message_each_of_several_groups() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     for name in ["a", "b", "c"] {
         for receipt in fly(&mut flights, name, 2).1 {
             flights.mark(receipt, State::Done);
@@ -55,7 +55,7 @@ async fn one_request_deletes_one_message_each_of_several_groups() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_delete_abandons_the_rest_of_the_groups_receive_in_order() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 4);
     flights.mark(receipts[0], State::Done);
     flights.take_deletes(0, 10);
@@ -77,7 +77,7 @@ async fn a_refused_delete_abandons_the_rest_of_the_groups_receive_in_order() {
 
 #[tokio::test(start_paused = true)]
 async fn a_refused_delete_ends_the_lease() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let lease = Lease::new(VISIBILITY);
     let messages = vec![("a0".to_owned(), State::Pending), ("a1".to_owned(), State::Pending)];
     let (id, receipts) = add(&mut flights, (lease.clone(), Instant::now()), messages);
@@ -91,7 +91,7 @@ async fn a_refused_delete_ends_the_lease() {
 
 #[tokio::test(start_paused = true)]
 async fn what_is_abandoned_is_given_back_once_nothing_of_it_runs_behind_what_is_deleted() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 3);
     flights.mark(receipts[1], State::Abandoned);
     flights.mark(receipts[2], State::Done);
@@ -106,7 +106,7 @@ async fn what_is_abandoned_is_given_back_once_nothing_of_it_runs_behind_what_is_
 
 #[tokio::test(start_paused = true)]
 async fn lost_receipts_are_given_back_to_nobody() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 2);
     flights.mark(receipts[0], State::Done);
     flights.take_deletes(0, 10);
@@ -118,7 +118,7 @@ async fn lost_receipts_are_given_back_to_nobody() {
 
 #[tokio::test(start_paused = true)]
 async fn a_receipt_that_is_deleted_while_it_is_extended_is_not_lost() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 3);
     flights.mark(receipts[0], State::Done);
     flights.mark(receipts[1], State::Done);
@@ -131,7 +131,7 @@ async fn a_receipt_that_is_deleted_while_it_is_extended_is_not_lost() {
 
 #[tokio::test(start_paused = true)]
 async fn an_unreadable_message_keeps_its_group_and_what_is_before_it_is_deleted() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let states = [State::Pending, State::Unreadable, State::Unreadable];
     let messages = states.iter().enumerate().map(|(n, state)| (format!("a{n}"), *state)).collect();
     let (id, receipts) = add(&mut flights, lease(), messages);
@@ -144,7 +144,7 @@ async fn an_unreadable_message_keeps_its_group_and_what_is_before_it_is_deleted(
 
 #[tokio::test(start_paused = true)]
 async fn an_event_abandoned_before_an_unreadable_message_comes_again_at_once() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let messages = vec![("a0".to_owned(), State::Pending), ("a1".to_owned(), State::Unreadable)];
     let (_, receipts) = add(&mut flights, lease(), messages);
     flights.mark(receipts[0], State::Abandoned);
@@ -153,7 +153,7 @@ async fn an_event_abandoned_before_an_unreadable_message_comes_again_at_once() {
 
 #[tokio::test(start_paused = true)]
 async fn what_the_engine_does_not_have_is_not_extended() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (_, receipts) = add(&mut flights, lease(), vec![("a0".to_owned(), State::Pending)]);
     assert!(flights.to_extend(Duration::ZERO, &[VISIBILITY]).is_empty());
     flights.handed_over(receipts[0]);
@@ -165,7 +165,7 @@ async fn what_the_engine_does_not_have_is_not_extended() {
 
 #[tokio::test(start_paused = true)]
 async fn nothing_is_extended_beyond_twelve_hours() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, _) = fly(&mut flights, "a", 1);
     let lasts = |flights: &Flights| flights.extends_of(id, &[VISIBILITY]).first().map(|extend| extend.lasts);
     tokio::time::advance(Duration::from_secs(12 * 3_600 - 70)).await;
@@ -176,7 +176,7 @@ async fn nothing_is_extended_beyond_twelve_hours() {
 
 #[tokio::test(start_paused = true)]
 async fn closing_gives_back_what_is_not_done_and_deletes_what_is() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 3);
     flights.mark(receipts[0], State::Done);
     flights.abandon_all();
@@ -189,7 +189,7 @@ async fn closing_gives_back_what_is_not_done_and_deletes_what_is() {
 
 #[tokio::test(start_paused = true)]
 async fn an_old_receipt_counts_for_nothing() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 1);
     flights.mark(receipts[0], State::Abandoned);
     flights.mark(receipts[0], State::Done);
@@ -199,7 +199,7 @@ async fn an_old_receipt_counts_for_nothing() {
 
 #[tokio::test(start_paused = true)]
 async fn held_messages_are_deleted_later_while_others_of_full_receives_are_handled() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, held) = fly(&mut flights, "a", 2);
     held.iter().for_each(|receipt| flights.mark(*receipt, State::Held));
     let (_, others) = fly(&mut flights, "b", 60);
@@ -218,7 +218,7 @@ async fn held_messages_are_deleted_later_while_others_of_full_receives_are_handl
 
 #[tokio::test(start_paused = true)]
 async fn a_failure_and_what_a_receive_that_was_not_full_brought_keep_nobody_waiting() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (_, failed) = fly(&mut flights, "a", 2);
     flights.mark(failed[0], State::Done);
     flights.mark(failed[1], State::Held);
@@ -235,7 +235,7 @@ async fn a_failure_and_what_a_receive_that_was_not_full_brought_keep_nobody_wait
 
 #[tokio::test(start_paused = true)]
 async fn a_group_that_gives_way_is_kept_invisible_and_goes_at_once_when_all_must() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (_, held) = fly(&mut flights, "a", 1);
     flights.mark(held[0], State::Held);
     assert_eq!(flights.to_extend(Duration::ZERO, &[VISIBILITY]).len(), 1);
@@ -245,7 +245,7 @@ async fn a_group_that_gives_way_is_kept_invisible_and_goes_at_once_when_all_must
 
 #[tokio::test(start_paused = true)]
 async fn what_is_lost_while_it_gives_way_is_over() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, held) = fly(&mut flights, "a", 1);
     flights.mark(held[0], State::Held);
     assert!(flights.receipt_lost(id, held[0]));
@@ -255,7 +255,7 @@ async fn what_is_lost_while_it_gives_way_is_over() {
 
 #[tokio::test(start_paused = true)]
 async fn what_nothing_keeps_but_deletes_is_counted_until_it_is_gone() {
-    let mut flights = Flights::new(VISIBILITY);
+    let mut flights = Flights::new(LONGEST);
     let (id, receipts) = fly(&mut flights, "a", 2);
     flights.mark(receipts[0], State::Done);
     assert_eq!(flights.deleting(), 0, "one of it runs");

@@ -29,12 +29,11 @@ const BARE_LOOPS: usize = 2;
 /// After so many receives the bare loop's queue moves a message to its dead-letter queue.
 const RECEIVES_MAX: u32 = 3;
 
-const ARMS: usize = 5;
+const ARMS: usize = 4;
 const ALONE: usize = 0;
 const FAILING: usize = 1;
-const NONE_FAILS: usize = 2;
-const BARE_ALONE: usize = 3;
-const BARE_FAILING: usize = 4;
+const BARE_ALONE: usize = 2;
+const BARE_FAILING: usize = 3;
 
 /// What a run knows of the hot group: the first message of it that the run meets fails, whenever it is tried.
 struct Hot {
@@ -133,7 +132,6 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
     for (arm, beside) in [
         (ALONE, "consumer, no other group".to_owned()),
         (FAILING, format!("consumer, beside a group that fails with {behind} behind")),
-        (NONE_FAILS, format!("consumer, beside a group of {behind} that does not fail")),
         (BARE_ALONE, "a bare loop, no other group".to_owned()),
         (BARE_FAILING, format!("a bare loop, beside a group that fails with {behind} behind")),
     ] {
@@ -142,18 +140,10 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
     let share = |of: usize, to: usize| rates[of].paired(&rates[to], |beside, alone| beside / alone);
     let alone = Target::AtLeast(0.95);
     add("others per second, beside the failing group / none", "", &share(FAILING, ALONE), alone);
-    let what = "others per second, beside the failing group / beside one that does not fail";
-    add(what, "", &share(FAILING, NONE_FAILS), Target::None);
-    let what = "others per second, beside the one that does not fail / none";
-    add(what, "", &share(NONE_FAILS, ALONE), Target::None);
     let what = "others per second, a bare loop, beside the failing group / none";
     add(what, "", &share(BARE_FAILING, BARE_ALONE), Target::None);
-    for (arm, what) in [
-        (FAILING, format!("held of the failing group per second, {behind} behind")),
-        (NONE_FAILS, "handled of the group that does not fail per second".to_owned()),
-    ] {
-        add(&what, "messages", &taken[arm], Target::None);
-    }
+    let what = format!("held of the failing group per second, {behind} behind");
+    add(&what, "messages", &taken[FAILING], Target::None);
     let what = "messages that overtook the failed one";
     add(&format!("consumer, {what}"), "messages", &overtaking[FAILING], Target::AtMost(0.0));
     let what = format!("a bare loop, {what}, until the round was ended");
@@ -196,8 +186,9 @@ impl<'a> Arm<'a> {
 
     fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
         self.queue.fill((0..std::mem::take(&mut self.missing)).map(|_| HOT.to_owned()))?;
-        self.queue.fill((0..sizes.others).map(|number| rig::entity("group", number % sizes.groups)))?;
-        let tally = Tally::new(sizes.others, Some(HOT));
+        let others = if self.dead.is_some() { sizes.messages } else { sizes.others };
+        self.queue.fill((0..others).map(|number| rig::entity("group", number % sizes.groups)))?;
+        let tally = Tally::new(others, Some(HOT));
         let hot = Hot::new(matches!(arm, FAILING | BARE_FAILING));
         let begin = Instant::now();
         if self.dead.is_some() {
