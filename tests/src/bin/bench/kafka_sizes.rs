@@ -48,7 +48,7 @@ impl KafkaSizes {
             flat_events: 100_000,
             steep_events: 40_000,
             sequential_events: 1_000,
-            backlog_events: 1_000_000,
+            backlog_events: 150_000,
             failures_entities: 10_000,
             live_per_second: 2_000,
             live: Duration::from_secs(4),
