@@ -95,12 +95,17 @@ impl Shared {
     pub(crate) fn change<T>(&self, change: impl FnOnce(&mut Flights) -> T) -> T {
         let mut flights = self.flights();
         let changed = change(&mut flights);
-        let deleting = flights.deleting();
-        // Before anybody else changes it, lest an older number be told after a newer one.
-        self.deleting.send_if_modified(|told| std::mem::replace(told, deleting) != deleting);
+        self.tell_deleting(&flights);
         drop(flights);
         self.told.notify_one();
         changed
+    }
+
+    /// Tells receivers how many groups' receives are being deleted: with the flights locked still, lest an older number be told
+    /// after a newer one.
+    pub(crate) fn tell_deleting(&self, flights: &Flights) {
+        let deleting = flights.deleting();
+        self.deleting.send_if_modified(|told| std::mem::replace(told, deleting) != deleting);
     }
 
     pub(crate) fn flights(&self) -> MutexGuard<'_, Flights> {

@@ -126,7 +126,7 @@ impl SqsSourceBuilder {
     /// With how many groups' receives being deleted, and nothing of them running, no more events are received; 100 unless
     /// changed, at least 1. A group's ten messages are deleted by ten requests one after another, which it shares with up to
     /// nine other groups: fewer than ten groups need more requests, and many more than ten gain nothing but where requests take
-    /// long. An endpoint to which groups in flight are costly, such as ElasticMQ with a thousand of them, is faster with ten.
+    /// long. An endpoint to which groups in flight are costly, such as ElasticMQ with a thousand of them, is faster with eight.
     pub fn deleting_max(mut self, receives: usize) -> Self {
         self.deleting_max = receives.max(1);
         self

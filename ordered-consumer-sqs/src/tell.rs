@@ -48,6 +48,7 @@ pub(crate) async fn tell(shared: Arc<Shared>) {
 fn start(shared: &Arc<Shared>, requests: &mut FuturesUnordered<Request>) -> Option<Instant> {
     let mut flights = shared.flights();
     let mut look_at = flights.end_giving_way(shared.is_closing());
+    shared.tell_deleting(&flights);
     while let Some(release) = flights.take_release() {
         // Not counted: giving back must not wait for deletes.
         let shared = Arc::clone(shared);

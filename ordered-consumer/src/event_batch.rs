@@ -79,6 +79,9 @@ impl EventBatch {
     }
 
     fn close_page(&mut self) {
+        if self.page.is_empty() {
+            return;
+        }
         self.page_bytes = 0;
         let page: Arc<[Fields]> = self.page.drain(..).collect();
         let contexts = self.contexts.drain(..);

@@ -198,7 +198,7 @@ impl<'a> Arm<'a> {
             let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
             let failures = self.queue.runtime.block_on(failures)?;
             let handler = Charge(Arc::clone(&hot));
-            sqs_rig::ours(&self.queue, Some(&self.retry), TUNED, handler, failures, &tally)?;
+            sqs_rig::ours(&self.queue, Some(&self.retry), Some(TUNED), handler, failures, &tally)?;
         }
         let elapsed = begin.elapsed().as_secs_f64();
         let taken = tally.deleted_apart();

@@ -78,7 +78,7 @@ fn run(runtime: &Runtime, arm: usize, sizes: &Sizes) -> anyhow::Result<Measured>
             let directory = tempfile::tempdir()?;
             let failures = SqliteFailureLog::open(directory.path().join("failures.db"));
             let failures = runtime.block_on(failures)?;
-            let tuning = if arm == OURS { sqs_rig::TUNED } else { sqs_rig::UNTUNED };
+            let tuning = (arm == OURS).then_some(sqs_rig::TUNED);
             sqs_rig::ours(&queue, None, tuning, Nothing, failures, &tally)?;
             return tally.measured();
         }

@@ -28,7 +28,7 @@ use crate::{
     sqs_tally::{Counting, Tally},
 };
 
-/// What a consumer of ours is told about its endpoint.
+/// What a consumer of ours is set up with for its endpoint.
 #[derive(Clone, Copy)]
 pub(crate) struct Tuning {
     receivers: usize,
@@ -37,8 +37,6 @@ pub(crate) struct Tuning {
 
 /// For an endpoint to which groups in flight are costly, as the adapter's documentation says of ElasticMQ.
 pub(crate) const TUNED: Tuning = Tuning { receivers: 4, deleting_max: 8 };
-/// The adapter's own defaults.
-pub(crate) const UNTUNED: Tuning = Tuning { receivers: 2, deleting_max: 100 };
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
 /// How long a receive waits, in every arm: only at the end of a run is there nothing to receive.
@@ -140,11 +138,11 @@ impl Drop for Queue<'_> {
     }
 }
 
-/// Runs a consumer of ours until the tally is done.
+/// Runs a consumer of ours until the tally is done; untuned, it has the adapter's own defaults.
 pub(crate) fn ours<H: Handler>(
     queue: &Queue<'_>,
     retry: Option<&Queue<'_>>,
-    tuning: Tuning,
+    tuning: Option<Tuning>,
     handler: H,
     failures: impl FailureLog,
     tally: &Arc<Tally>,
@@ -152,11 +150,10 @@ pub(crate) fn ours<H: Handler>(
     let (url, retry, tally) = (queue.url.clone(), retry.map(|retry| retry.url.clone()), Arc::clone(tally));
     rig::in_time(queue.runtime, async move {
         let client = client(Some(Arc::clone(&tally))).await?;
-        let Tuning { receivers, deleting_max } = tuning;
-        let mut source = SqsSource::builder(client.clone(), url)
-            .receivers(receivers)
-            .deleting_max(deleting_max)
-            .wait(WAIT);
+        let mut source = SqsSource::builder(client.clone(), url).wait(WAIT);
+        if let Some(Tuning { receivers, deleting_max }) = tuning {
+            source = source.receivers(receivers).deleting_max(deleting_max);
+        }
         let mut consumer = OrderedConsumer::new("bench", handler, failures);
         if let Some(retry) = retry {
             source = source.retry_queue(&retry);
