@@ -8,10 +8,14 @@ use std::{
     task::Poll,
 };
 
+use tokio::time::Instant;
+
 /// Where a sweep gives up: after so many rounds the future will never be ready.
 const ROUNDS_MAX: usize = 100_000;
 /// The same, of what is polled eagerly and cut ever more sparsely.
 const ROUNDS_SPARSE_MAX: usize = 250;
+/// Eager polls in a row at which the clock stands still: it is paused, and goes on only when nothing is running.
+const EAGER_POLLS_MAX: usize = 64;
 
 /// Polls a future until it has been pending `n` times, and drops it there: none. With zero it is dropped before it was
 /// ever polled. A future that is ready before gives its output.
@@ -48,11 +52,20 @@ pub async fn cancelled_at_poll<F: Future>(n: usize, future: F) -> Option<F::Outp
 ///
 /// What waits for another thread or process is pending once, however long that takes. Polled eagerly, it is pending
 /// ever so often meanwhile, so that a sweep drops it at different moments of the other side's work.
+///
+/// Where tokio's clock is paused, it goes on only when nothing is running: after 64 polls at the same moment the future
+/// waits to be woken once.
 pub async fn polled_eagerly<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
+    let (mut moment, mut polls) = (Instant::now(), 0);
     poll_fn(|context| {
         let polled = future.as_mut().poll(context);
-        if polled.is_pending() {
+        let now = Instant::now();
+        if now != moment {
+            (moment, polls) = (now, 0);
+        }
+        polls += 1;
+        if polled.is_pending() && polls < EAGER_POLLS_MAX {
             context.waker().wake_by_ref();
         }
         polled
@@ -183,5 +196,44 @@ pub(super) async fn yields(times: u32) {
             Poll::Pending
         })
         .await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+
+    const LONG: Duration = Duration::from_secs(3_600);
+
+    #[tokio::test(start_paused = true)]
+    async fn what_is_polled_eagerly_lets_a_paused_clock_go_on() {
+        let mut polls = 0;
+        let waits_twice = async {
+            tokio::time::sleep(LONG).await;
+            tokio::time::sleep(LONG).await;
+        };
+        let mut waits_twice = pin!(waits_twice);
+        polled_eagerly(poll_fn(|context| {
+            polls += 1;
+            waits_twice.as_mut().poll(context)
+        }))
+        .await;
+        assert!(polls > EAGER_POLLS_MAX, "polled {polls} times only");
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn what_waits_for_another_task_is_polled_eagerly_while_that_works() {
+        let mut polls = 0;
+        let mut other = tokio::spawn(yields(1_000));
+        polled_eagerly(poll_fn(|context| {
+            polls += 1;
+            pin!(&mut other).poll(context)
+        }))
+        .await
+        .unwrap();
+        // Woken once only, it would be polled twice.
+        assert!(polls > 10, "polled {polls} times only");
     }
 }
