@@ -131,8 +131,10 @@ impl Flights {
 
     /// Lets flights that have given way for long enough go on; with `all`, every one. Says when to look again.
     pub(crate) fn end_giving_way(&mut self, all: bool) -> Option<Instant> {
-        while let Some(id) = self.giving_way.next_over(Instant::now(), all) {
+        let now = Instant::now();
+        for id in self.giving_way.take_over(now, all) {
             if let Some(flight) = self.flights.get_mut(&id) {
+                self.giving_way.goes(now);
                 flight.gives_way = GivesWay::Over;
                 self.advance(id);
             }
@@ -154,6 +156,9 @@ impl Flights {
             }
             Next::Over(handles) => {
                 self.deleting -= usize::from(flight.counted);
+                if flight.gives_way == GivesWay::Over {
+                    self.giving_way.has_gone(Instant::now());
+                }
                 flight.lease.end();
                 let queue = flight.queue;
                 for item in &flight.items {

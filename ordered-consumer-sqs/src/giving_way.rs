@@ -2,7 +2,8 @@
 //!
 //! SQS hands out a group's next messages once those of its last receive are gone. All that a gated group's backlog does is to
 //! move into the failure log, ten messages a receive, and every such receive is one that brings nobody anything to handle.
-//! So while there is plenty to handle of other groups, what was held is deleted later, and its group waits that long.
+//! So while there is plenty to handle of other groups, what was held is deleted later, and its group waits that long: until all
+//! that was held takes no more than a twenty-fifth of the time, however slow the endpoint is at it.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -11,6 +12,8 @@ use tokio::time::Instant;
 /// A group gives way for so long at least, in which it shows whether others have something to do; once they have had nothing
 /// for so long, nobody gives way any more.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
+/// So many times as long as deleting what was held has taken last, nothing more that is held is deleted.
+pub(crate) const REST: u32 = 24;
 /// A group gives way for so long at most, unless that is changed.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
@@ -18,6 +21,11 @@ pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 #[derive(Debug)]
 pub(crate) struct GivingWay {
     flights: VecDeque<(u64, Instant)>,
+    /// Flights that have given way and are being deleted, and since when there are any.
+    going: usize,
+    since: Instant,
+    /// Until when nothing more that is held is to be deleted.
+    rest_until: Instant,
     /// When a message of a full receive was last handled: there may be more where it came from.
     others_at: Option<Instant>,
     longest: Duration,
@@ -25,7 +33,8 @@ pub(crate) struct GivingWay {
 
 impl GivingWay {
     pub(crate) fn new(longest: Duration) -> Self {
-        Self { flights: VecDeque::new(), others_at: None, longest }
+        let (flights, now) = (VecDeque::new(), Instant::now());
+        Self { flights, going: 0, since: now, rest_until: now, others_at: None, longest }
     }
 
     pub(crate) fn begin(&mut self, flight: u64, now: Instant) {
@@ -37,17 +46,40 @@ impl GivingWay {
         self.others_at = Some(now);
     }
 
-    /// The next flight that need not give way any more; with `all`, none does.
-    pub(crate) fn next_over(&mut self, now: Instant, all: bool) -> Option<u64> {
-        let until = self.until().filter(|until| all || *until <= now);
-        until.and_then(|_| self.flights.pop_front()).map(|(flight, _)| flight)
+    /// The flights that need not give way any more; with `all`, none does. Those that go at the same time share requests, and
+    /// count as one.
+    pub(crate) fn take_over(&mut self, now: Instant, all: bool) -> Vec<u64> {
+        let mut over = Vec::new();
+        while self.until().is_some_and(|until| all || until <= now) {
+            over.extend(self.flights.pop_front().map(|(flight, _)| flight));
+        }
+        over
     }
 
-    /// Until when the first gives way, unless others are handled meanwhile.
+    /// A flight that has given way is being deleted now.
+    pub(crate) fn goes(&mut self, now: Instant) {
+        if self.going == 0 {
+            self.since = now;
+        }
+        self.going += 1;
+    }
+
+    /// One that was being deleted is gone, or is given up.
+    pub(crate) fn has_gone(&mut self, now: Instant) {
+        self.going = self.going.saturating_sub(1);
+        if self.going == 0 {
+            self.rest_until = now + (now - self.since).saturating_mul(REST).min(self.longest);
+        }
+    }
+
+    /// Until when the first gives way, unless others are handled, or something goes, meanwhile.
     pub(crate) fn until(&self) -> Option<Instant> {
-        let (_, began) = self.flights.front()?;
-        let others = self.others_at.map_or(*began, |at| at.max(*began));
-        Some((others + LOOK).min(*began + self.longest))
+        let (_, began) = *self.flights.front()?;
+        let others = self.others_at.map_or(began, |at| at.max(began));
+        let longest = began + self.longest;
+        // How long what goes takes is not known yet.
+        let rest = if self.going > 0 { longest } else { self.rest_until.max(began + LOOK) };
+        Some((others + LOOK).min(rest).min(longest))
     }
 }
 
@@ -57,13 +89,33 @@ mod tests {
 
     use super::*;
 
+    const TOOK: Duration = Duration::from_millis(100);
+
     fn over(giving_way: &mut GivingWay) -> Vec<u64> {
-        std::iter::from_fn(|| giving_way.next_over(Instant::now(), false)).collect()
+        giving_way.take_over(Instant::now(), false)
+    }
+
+    /// How long the first gives way while others are handled.
+    async fn gives_way_for(giving_way: &mut GivingWay) -> Duration {
+        let began = Instant::now();
+        while over(giving_way).is_empty() {
+            giving_way.others_go_on(Instant::now());
+            advance(LOOK / 2).await;
+        }
+        began.elapsed()
+    }
+
+    /// One that was being deleted for so long is gone.
+    async fn went(giving_way: &mut GivingWay, took: Duration) {
+        giving_way.goes(Instant::now());
+        advance(took).await;
+        giving_way.has_gone(Instant::now());
     }
 
     #[tokio::test(start_paused = true)]
     async fn with_nothing_to_do_for_others_a_group_gives_way_for_one_look() {
         let mut giving_way = GivingWay::new(LONGEST);
+        went(&mut giving_way, TOOK).await;
         giving_way.others_go_on(Instant::now());
         advance(LOOK).await;
         giving_way.begin(1, Instant::now());
@@ -76,24 +128,55 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_others_are_handled_it_gives_way_for_as_long_as_it_may() {
-        for longest in [Duration::ZERO, LOOK * 3 / 2, LONGEST] {
-            let mut giving_way = GivingWay::new(longest);
+    async fn while_others_are_handled_what_is_held_takes_a_twenty_fifth_of_the_time() {
+        let mut giving_way = GivingWay::new(LONGEST);
+        giving_way.begin(1, Instant::now());
+        assert_eq!(gives_way_for(&mut giving_way).await, LOOK, "how long it takes is not known yet");
+        for took in [TOOK, 5 * TOOK, TOOK] {
+            went(&mut giving_way, took).await;
             giving_way.begin(1, Instant::now());
-            let began = Instant::now();
-            while over(&mut giving_way).is_empty() {
-                giving_way.others_go_on(Instant::now());
-                advance(LOOK / 2).await;
-            }
-            assert_eq!(began.elapsed(), longest);
+            let rested = gives_way_for(&mut giving_way).await;
+            assert!((took * REST..took * REST + LOOK / 2).contains(&rested), "{rested:?} after {took:?}");
+        }
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn groups_that_wait_go_together_and_count_once() {
+        let mut giving_way = GivingWay::new(LONGEST);
+        (1..=3).for_each(|flight| giving_way.begin(flight, Instant::now()));
+        gives_way_for(&mut giving_way).await;
+        assert_eq!(giving_way.until(), None, "all of them went");
+        let began = Instant::now();
+        (1..=3).for_each(|_| giving_way.goes(Instant::now()));
+        giving_way.begin(4, Instant::now());
+        for _ in 1..=3 {
+            giving_way.others_go_on(Instant::now());
+            assert!(over(&mut giving_way).is_empty(), "others are being deleted");
+            advance(TOOK).await;
+            giving_way.has_gone(Instant::now());
+        }
+        gives_way_for(&mut giving_way).await;
+        assert!(began.elapsed() < TOOK * 3 * (REST + 1) + LOOK, "{:?}", began.elapsed());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn where_deleting_is_slow_or_never_ends_a_group_gives_way_for_as_long_as_it_may() {
+        for longest in [Duration::ZERO, LOOK / 2, LOOK * 3 / 2, LONGEST] {
+            let mut giving_way = GivingWay::new(longest);
+            went(&mut giving_way, LONGEST).await;
+            giving_way.begin(1, Instant::now());
+            assert_eq!(gives_way_for(&mut giving_way).await, longest);
+            giving_way.goes(Instant::now());
+            giving_way.begin(2, Instant::now());
+            assert_eq!(gives_way_for(&mut giving_way).await, longest);
         }
     }
 
     #[tokio::test(start_paused = true)]
     async fn when_all_are_to_go_nobody_gives_way() {
         let mut giving_way = GivingWay::new(LONGEST);
-        giving_way.begin(1, Instant::now());
-        assert_eq!(giving_way.next_over(Instant::now(), true), Some(1));
-        assert_eq!(giving_way.next_over(Instant::now(), true), None);
+        (1..=2).for_each(|flight| giving_way.begin(flight, Instant::now()));
+        assert_eq!(giving_way.take_over(Instant::now(), true), [1, 2]);
+        assert!(giving_way.take_over(Instant::now(), true).is_empty());
     }
 }

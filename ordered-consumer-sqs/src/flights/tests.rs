@@ -1,5 +1,5 @@
 use super::*;
-use crate::giving_way::{LONGEST, LOOK};
+use crate::giving_way::{LONGEST, LOOK, REST};
 
 const VISIBILITY: Duration = Duration::from_secs(30);
 
@@ -200,20 +200,41 @@ async fn an_old_receipt_counts_for_nothing() {
 #[tokio::test(start_paused = true)]
 async fn held_messages_are_deleted_later_while_others_of_full_receives_are_handled() {
     let mut flights = Flights::new(LONGEST);
-    let (id, held) = fly(&mut flights, "a", 2);
-    held.iter().for_each(|receipt| flights.mark(*receipt, State::Held));
     let (_, others) = fly(&mut flights, "b", 60);
-    for other in others {
-        flights.mark(other, State::Done);
-        assert!(flights.end_giving_way(false).is_some_and(|look_at| look_at > Instant::now()));
-        tokio::time::advance(LOOK / 2).await;
+    let mut others = others.into_iter();
+    let mut turns = Vec::new();
+    for _ in 0..2 {
+        let (id, held) = fly(&mut flights, "a", 2);
+        held.iter().for_each(|receipt| flights.mark(*receipt, State::Held));
+        let began = Instant::now();
+        while flights.end_giving_way(false).is_some() {
+            flights.mark(others.next().unwrap(), State::Done);
+            tokio::time::advance(LOOK / 2).await;
+        }
+        turns.push(began.elapsed());
+        for expected in ["a0", "a1"] {
+            let deletes = flights.take_deletes(0, 10);
+            assert!(handles(&deletes).contains(&expected), "having given way once is enough");
+            tokio::time::advance(LOOK / 4).await;
+            flights.deleted(id);
+        }
     }
-    assert_eq!(handles(&flights.take_deletes(0, 10)), ["b0"]);
-    tokio::time::advance(LOOK).await;
-    assert_eq!(flights.end_giving_way(false), None);
-    assert_eq!(handles(&flights.take_deletes(0, 10)), ["a0"]);
-    flights.deleted(id);
-    assert_eq!(handles(&flights.take_deletes(0, 10)), ["a1"], "once is enough");
+    assert_eq!(turns, [LOOK, LOOK / 2 * REST], "that long because two deletes took half as long as a look");
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_held_flight_that_is_given_up_while_it_is_deleted_keeps_no_other_waiting() {
+    let mut flights = Flights::new(LONGEST);
+    for name in ["a", "b"] {
+        let (id, held) = fly(&mut flights, name, 2);
+        held.iter().for_each(|receipt| flights.mark(*receipt, State::Held));
+        flights.end_giving_way(true);
+        assert_eq!(flights.take_deletes(0, 10).len(), 1);
+        flights.refused(id, name == "b");
+    }
+    let (_, held) = fly(&mut flights, "c", 1);
+    flights.mark(held[0], State::Held);
+    assert_eq!(flights.end_giving_way(false), Some(Instant::now() + LOOK));
 }
 
 #[tokio::test(start_paused = true)]

@@ -23,7 +23,7 @@ use aws_smithy_types::body::SdkBody;
 use serde_json::{Value, json};
 use tokio::{
     sync::Notify,
-    time::{Instant, timeout},
+    time::{Instant, sleep, timeout},
 };
 
 use crate::fake_queue::FakeQueue;
@@ -48,6 +48,8 @@ struct State {
     /// How many were ever made.
     made: u64,
     faults: HashMap<String, (u32, Fault)>,
+    /// How long requests of an operation take.
+    slow: HashMap<String, Duration>,
     requests: Vec<(String, Instant, Value)>,
 }
 
@@ -117,6 +119,11 @@ impl FakeSqs {
         self.state().faults.insert(operation.to_owned(), (times, fault));
     }
 
+    /// From now on requests of an operation take so long before anything is done.
+    pub(crate) fn slow_down(&self, operation: &str, by: Duration) {
+        self.state().slow.insert(operation.to_owned(), by);
+    }
+
     /// What was asked of an operation, and when.
     pub(crate) fn requests(&self, operation: &str) -> Vec<(Instant, Value)> {
         let state = self.state();
@@ -133,6 +140,10 @@ impl FakeSqs {
 
     async fn answer(self, operation: String, asked: Value) -> Result<HttpResponse, ConnectorError> {
         self.state().requests.push((operation.clone(), Instant::now(), asked.clone()));
+        let slow = self.state().slow.get(&operation).copied();
+        if let Some(by) = slow {
+            sleep(by).await;
+        }
         let fault = self.fault(&operation);
         match &fault {
             Some(Fault::Refused(code)) => return Ok(refusal(code)),
