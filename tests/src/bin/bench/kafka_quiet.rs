@@ -13,6 +13,7 @@ use ordered_consumer::{Event, Handler, HandlerError, Limits};
 use rdkafka::{
     Message as _, Offset, TopicPartitionList,
     consumer::{CommitMode, Consumer as _, StreamConsumer},
+    message::Headers,
 };
 use tokio::runtime::Runtime;
 
@@ -26,10 +27,11 @@ use crate::{
 };
 
 const NAME: &str = "kafka-quiet";
-const ARMS: usize = 3;
+const ARMS: usize = 4;
 const BARE: usize = 0;
 const COUNTING: usize = 1;
 const OURS: usize = 2;
+const READING_HEADERS: usize = 3;
 /// A bare loop commits so often, like ours.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
 /// Events between two looks at the clock.
@@ -62,7 +64,12 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
             let before = cpu_nanos_with_ended();
             match arm {
                 OURS => ours(&runtime, &topic, &meter)?,
-                BARE => bare(&runtime, &topic, &meter, loop_that_commits)?,
+                BARE => bare(&runtime, &topic, &meter, |consumer, meter| {
+                    loop_that_commits(consumer, meter, false)
+                })?,
+                READING_HEADERS => bare(&runtime, &topic, &meter, |consumer, meter| {
+                    loop_that_commits(consumer, meter, true)
+                })?,
                 _ => bare(&runtime, &topic, &meter, loop_that_counts)?,
             }
             Ok((meter.rate()?, (cpu_nanos_with_ended() - before) / events as f64))
@@ -75,10 +82,20 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     let share = |of: usize| rates[OURS].paired(&rates[of], |ours, bare| ours / bare);
     report.add(NAME, "a bare loop, per second", "events", &rates[BARE], Target::None);
     report.add(NAME, "a loop that only counts, per second", "events", &rates[COUNTING], Target::None);
+    let what = "a bare loop that asks for the headers, too, per second";
+    report.add(NAME, what, "events", &rates[READING_HEADERS], Target::None);
     report.add(NAME, "consumer, per second", "events", &rates[OURS], Target::None);
     report.add(NAME, "consumer / the bare loop", "", &share(BARE), Target::AtLeast(0.9));
     report.add(NAME, "consumer / the loop that only counts", "", &share(COUNTING), Target::None);
-    for (arm, what) in [(BARE, "a bare loop"), (COUNTING, "a loop that only counts"), (OURS, "consumer")] {
+    let headers = rates[READING_HEADERS].paired(&rates[BARE], |reading, bare| reading / bare);
+    let what = "a bare loop that asks for the headers, too / the bare loop";
+    report.add(NAME, what, "", &headers, Target::None);
+    for (arm, what) in [
+        (BARE, "a bare loop"),
+        (COUNTING, "a loop that only counts"),
+        (READING_HEADERS, "a bare loop that asks for the headers, too"),
+        (OURS, "consumer"),
+    ] {
         let what = format!("{what}, CPU time per event, joining included, all threads of this process");
         report.add(NAME, what, "ns", &cpu[arm], Target::None);
     }
@@ -101,7 +118,13 @@ fn bare<Ran: Future<Output = anyhow::Result<()>> + Send + 'static>(
 }
 
 /// Copies key and payload, hands them over, and commits what is done every second and at the end.
-async fn loop_that_commits(consumer: Arc<StreamConsumer>, meter: Arc<Meter>) -> anyhow::Result<()> {
+///
+/// What asks for the headers finds none: that there are none is only known by asking.
+async fn loop_that_commits(
+    consumer: Arc<StreamConsumer>,
+    meter: Arc<Meter>,
+    reads_headers: bool,
+) -> anyhow::Result<()> {
     let mut stream = consumer.stream();
     let mut done: HashMap<i32, i64> = HashMap::new();
     let (mut handled, mut committed) = (0_usize, Instant::now());
@@ -109,6 +132,9 @@ async fn loop_that_commits(consumer: Arc<StreamConsumer>, meter: Arc<Meter>) -> 
     loop {
         let message = stream.next().await.context("the stream has ended")??;
         black_box((message.key().map(<[u8]>::to_vec), message.payload().map(<[u8]>::to_vec)));
+        if reads_headers {
+            black_box(message.headers().map(Headers::count));
+        }
         let last = meter.hit();
         done.insert(message.partition(), message.offset() + 1);
         handled += 1;

@@ -5,7 +5,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use anyhow::Context as _;
+use anyhow::{Context as _, anyhow};
 use aws_sdk_sqs::types::{Message, MessageSystemAttributeName as System, QueueAttributeName as Attribute};
 use ordered_consumer::{Event, Handler, HandlerError, SqliteFailureLog};
 use tokio::{runtime::Runtime, sync::watch};
@@ -30,6 +30,8 @@ const BARE_LOOPS: usize = 2;
 const RECEIVES_MAX: u32 = 3;
 
 const ARMS: usize = 4;
+/// What each round of an arm comes to.
+const CELLS: usize = 6;
 const ALONE: usize = 0;
 const FAILING: usize = 1;
 const BARE_ALONE: usize = 2;
@@ -90,6 +92,8 @@ struct Arm<'a> {
     dead: Option<Queue<'a>>,
     /// Messages of the hot group to be sent before the next round.
     missing: usize,
+    /// Messages of the others that the queue has.
+    others: usize,
     dead_before: usize,
 }
 
@@ -99,6 +103,8 @@ struct Round {
     rate: f64,
     /// Messages of the hot group that left the queue, each second.
     taken: f64,
+    /// Messages of it that left the queue while the clock ran.
+    in_time: f64,
     overtaking: f64,
     overtaken_after: f64,
     dead: f64,
@@ -110,13 +116,19 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     for arm in 0..ARMS {
         arms.push(Arm::new(&runtime, arm, &sizes.sqs)?);
     }
-    let mut rounds: [[Samples; ARMS]; 5] = Default::default();
+    let mut rounds: [[Samples; ARMS]; CELLS] = Default::default();
     arms::alternate::<ARMS, _>(
         sizes.rounds,
-        |arm, _| arms.get_mut(arm).context("there is no such arm")?.run(arm, &sizes.sqs),
         |arm, round| {
-            let Round { rate, taken, overtaking, overtaken_after, dead } = round;
-            for (samples, value) in rounds.iter_mut().zip([rate, taken, overtaking, overtaken_after, dead]) {
+            // The round that is not counted need not last.
+            let others = if round == 0 { sizes.sqs.messages } else { sizes.sqs.others };
+            fill(&mut arms, others, &sizes.sqs)?;
+            arms.get_mut(arm).context("there is no such arm")?.run(arm, &sizes.sqs)
+        },
+        |arm, round| {
+            let Round { rate, taken, in_time, overtaking, overtaken_after, dead } = round;
+            let cells = [rate, taken, in_time, overtaking, overtaken_after, dead];
+            for (samples, value) in rounds.iter_mut().zip(cells) {
                 samples[arm].push(value);
             }
         },
@@ -125,9 +137,23 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
     Ok(())
 }
 
-fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
+/// Fills the queues of a round before its first arm runs, all at once: that takes longer than the round does, because the
+/// endpoint remembers for five minutes what was sent to a queue, in a list that it copies for each message.
+fn fill(arms: &mut [Arm<'_>], others: usize, sizes: &SqsSizes) -> anyhow::Result<()> {
+    if arms.iter().any(|arm| arm.others > 0) {
+        return Ok(());
+    }
+    std::thread::scope(|scope| {
+        let filling = arms.iter_mut().map(|arm| scope.spawn(|| arm.fill(others, sizes))).collect::<Vec<_>>();
+        filling
+            .into_iter()
+            .try_for_each(|filled| filled.join().map_err(|_| anyhow!("filling has panicked"))?)
+    })
+}
+
+fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; CELLS]) {
     let behind = sizes.behind;
-    let [rates, taken, overtaking, overtaken_after, dead] = rounds;
+    let [rates, taken, in_time, overtaking, overtaken_after, dead] = rounds;
     let mut add = |what: &str, unit, samples: &Samples, target| report.add(NAME, what, unit, samples, target);
     for (arm, beside) in [
         (ALONE, "consumer, no other group".to_owned()),
@@ -144,6 +170,9 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; 5]) {
     add(what, "", &share(BARE_FAILING, BARE_ALONE), Target::None);
     let what = format!("held of the failing group per second, {behind} behind");
     add(&what, "messages", &taken[FAILING], Target::None);
+    let what =
+        "deleted of the failing group while the others were counted, ten each time that it does not give way";
+    add(what, "messages", &in_time[FAILING], Target::None);
     let what = "messages that overtook the failed one";
     add(&format!("consumer, {what}"), "messages", &overtaking[FAILING], Target::AtMost(0.0));
     let what = format!("a bare loop, {what}, until the round was ended");
@@ -180,14 +209,19 @@ impl<'a> Arm<'a> {
             retry: Queue::create(runtime, "failing-retry", &[])?,
             dead,
             missing,
+            others: 0,
             dead_before: 0,
         })
     }
 
-    fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
+    fn fill(&mut self, others: usize, sizes: &SqsSizes) -> anyhow::Result<()> {
         self.queue.fill((0..std::mem::take(&mut self.missing)).map(|_| HOT.to_owned()))?;
-        let others = if self.dead.is_some() { sizes.messages } else { sizes.others };
-        self.queue.fill((0..others).map(|number| rig::entity("group", number % sizes.groups)))?;
+        self.others = if self.dead.is_some() { sizes.messages } else { others };
+        self.queue.fill((0..self.others).map(|number| rig::entity("group", number % sizes.groups)))
+    }
+
+    fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
+        let others = std::mem::take(&mut self.others);
         let tally = Tally::new(others, Some(HOT));
         let hot = Hot::new(matches!(arm, FAILING | BARE_FAILING));
         let begin = Instant::now();
@@ -204,9 +238,11 @@ impl<'a> Arm<'a> {
         let taken = tally.deleted_apart();
         let dead = self.newly_dead()?;
         self.missing = taken + dead;
+        let measured = tally.measured()?;
         Ok(Round {
-            rate: tally.measured()?.rate,
+            rate: measured.rate,
             taken: taken as f64 / elapsed,
+            in_time: measured.apart as f64,
             overtaking: *hot.overtaking.borrow() as f64,
             overtaken_after: hot.overtaken_after().map_or(f64::NAN, |after| after.as_secs_f64()),
             dead: dead.saturating_sub(1) as f64,

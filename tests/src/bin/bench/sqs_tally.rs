@@ -31,6 +31,7 @@ use crate::{process_use::cpu_nanos_with_ended, sqs_rig::attribute};
 struct Mark {
     at: Instant,
     deleted: usize,
+    deleted_apart: usize,
     cpu_nanos: f64,
 }
 
@@ -50,7 +51,8 @@ struct Counts {
 
 impl Counts {
     fn mark(&self) -> Mark {
-        Mark { at: Instant::now(), deleted: self.deleted, cpu_nanos: cpu_nanos_with_ended() }
+        let &Self { deleted, deleted_apart, .. } = self;
+        Mark { at: Instant::now(), deleted, deleted_apart, cpu_nanos: cpu_nanos_with_ended() }
     }
 }
 
@@ -59,6 +61,8 @@ impl Counts {
 pub(crate) struct Measured {
     /// Messages deleted per second while the clock ran.
     pub(crate) rate: f64,
+    /// Messages of the group apart that were deleted while it ran.
+    pub(crate) apart: usize,
     /// Nanoseconds of CPU time of this process for each of them.
     pub(crate) cpu_nanos: f64,
     /// All requests of the run, until everything was deleted, for each of its messages.
@@ -107,6 +111,7 @@ impl Tally {
         let requests = counts.in_all.context("not every message was deleted")?;
         Ok(Measured {
             rate: messages / (stop.at - start.at).as_secs_f64(),
+            apart: stop.deleted_apart - start.deleted_apart,
             cpu_nanos: (stop.cpu_nanos - start.cpu_nanos) / messages,
             requests: requests as f64 / self.messages as f64,
         })
