@@ -3,7 +3,7 @@
 //! SQS hands out a group's next messages once those of its last receive are gone. All that a gated group's backlog does is to
 //! move into the failure log, ten messages a receive, and every such receive is one that brings nobody anything to handle.
 //! So while there is plenty to handle of other groups, what was held is deleted later, and its group waits that long: until all
-//! that was held takes no more than a twenty-fifth of the time, however slow the endpoint is at it.
+//! that was held takes no more than a hundredth of the time, however slow the endpoint is at it.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -13,7 +13,7 @@ use tokio::time::Instant;
 /// for so long, nobody gives way any more.
 pub(crate) const LOOK: Duration = Duration::from_millis(250);
 /// So many times as long as deleting what was held has taken last, nothing more that is held is deleted.
-pub(crate) const REST: u32 = 24;
+pub(crate) const REST: u32 = 99;
 /// A group gives way for so long at most, unless that is changed.
 pub(crate) const LONGEST: Duration = Duration::from_secs(30);
 
@@ -89,7 +89,7 @@ mod tests {
 
     use super::*;
 
-    const TOOK: Duration = Duration::from_millis(100);
+    const TOOK: Duration = Duration::from_millis(50);
 
     fn over(giving_way: &mut GivingWay) -> Vec<u64> {
         giving_way.take_over(Instant::now(), false)
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[tokio::test(start_paused = true)]
-    async fn while_others_are_handled_what_is_held_takes_a_twenty_fifth_of_the_time() {
+    async fn while_others_are_handled_what_is_held_takes_a_hundredth_of_the_time() {
         let mut giving_way = GivingWay::new(LONGEST);
         giving_way.begin(1, Instant::now());
         assert_eq!(gives_way_for(&mut giving_way).await, LOOK, "how long it takes is not known yet");

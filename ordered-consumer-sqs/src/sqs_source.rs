@@ -45,7 +45,7 @@ const CLOSE_WITHIN: Duration = Duration::from_secs(20);
 /// * **Deletes** go in batches of ten, one message of a group at a time, each after the last was acknowledged. A refused
 ///   one gives the rest of the group's receive back. A receipt that is lost because its visibility has run out is told
 ///   apart, and reported; what was done with is known when it comes again.
-/// * **Held** messages are deleted in a twenty-fifth of the time, and [thirty seconds](SqsSourceBuilder::give_way_max) later at
+/// * **Held** messages are deleted in a hundredth of the time, and [thirty seconds](SqsSourceBuilder::give_way_max) later at
 ///   most, while full receives bring messages of other groups that can be handled: a group that fails, with a long backlog, so
 ///   gives way to those that do not.
 /// * **Abandoned** events are made visible again at once, in order, with the rest of their group's receive, once nothing

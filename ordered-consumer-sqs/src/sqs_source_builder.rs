@@ -133,8 +133,8 @@ impl SqsSourceBuilder {
     }
 
     /// For how long at most a group whose messages are held gives way to others, while these are handled from full receives;
-    /// 30 s unless changed, and zero for never. It does so until deleting what is held takes no more than a twenty-fifth of the
-    /// time: some seconds, where ten deletes take some tenths of one. Meanwhile nothing more of the group is received, which is
+    /// 30 s unless changed, and zero for never. It does so until deleting what is held takes no more than a hundredth of the
+    /// time: fifteen seconds, where ten deletes take 0.15 s. Meanwhile nothing more of the group is received, which is
     /// also how long an entity that has just recovered may wait for what is still in the queue.
     pub fn give_way_max(mut self, longest: Duration) -> Self {
         self.give_way_max = longest;

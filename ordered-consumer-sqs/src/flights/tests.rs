@@ -200,7 +200,7 @@ async fn an_old_receipt_counts_for_nothing() {
 #[tokio::test(start_paused = true)]
 async fn held_messages_are_deleted_later_while_others_of_full_receives_are_handled() {
     let mut flights = Flights::new(LONGEST);
-    let (_, others) = fly(&mut flights, "b", 60);
+    let (_, others) = fly(&mut flights, "b", 120);
     let mut others = others.into_iter();
     let mut turns = Vec::new();
     for _ in 0..2 {

@@ -22,8 +22,9 @@ use crate::{
 };
 
 const NAME: &str = "sqs-failing-group";
-/// The group beside the others.
-const HOT: &str = "hot";
+/// The group beside the others. ElasticMQ gives out groups in the order of their names' hashes, each until it is empty: this one
+/// comes fourth among the thousand, so that it is there from the beginning.
+const HOT: &str = "hot-28";
 /// Bare loops beside each other.
 const BARE_LOOPS: usize = 2;
 /// After so many receives the bare loop's queue moves a message to its dead-letter queue.
@@ -84,17 +85,15 @@ impl Handler for Charge {
     }
 }
 
-/// An arm's queue, which is kept from one round to the next.
+/// An arm's queues of one round. They are new ones each time: what the endpoint remembers of them for five minutes would make
+/// the next round another one than this.
 struct Arm<'a> {
     queue: Queue<'a>,
     retry: Queue<'a>,
     /// With it, the queue gives up by itself.
     dead: Option<Queue<'a>>,
-    /// Messages of the hot group to be sent before the next round.
-    missing: usize,
-    /// Messages of the others that the queue has.
+    /// Messages of the others.
     others: usize,
-    dead_before: usize,
 }
 
 /// What one round of an arm came to.
@@ -113,17 +112,18 @@ struct Round {
 pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> {
     let runtime = rig::runtime()?;
     let mut arms = Vec::new();
-    for arm in 0..ARMS {
-        arms.push(Arm::new(&runtime, arm, &sizes.sqs)?);
-    }
+    let mut filled_for = None;
     let mut rounds: [[Samples; ARMS]; CELLS] = Default::default();
     arms::alternate::<ARMS, _>(
         sizes.rounds,
         |arm, round| {
-            // The round that is not counted need not last.
-            let others = if round == 0 { sizes.sqs.messages } else { sizes.sqs.others };
-            fill(&mut arms, others, &sizes.sqs)?;
-            arms.get_mut(arm).context("there is no such arm")?.run(arm, &sizes.sqs)
+            if filled_for != Some(round) {
+                // What is left of the last round goes first.
+                arms.clear();
+                arms = fill(&runtime, &sizes.sqs)?;
+                filled_for = Some(round);
+            }
+            arms.get(arm).context("there is no such arm")?.run(arm, &sizes.sqs)
         },
         |arm, round| {
             let Round { rate, taken, in_time, overtaking, overtaken_after, dead } = round;
@@ -139,15 +139,14 @@ pub(crate) fn measure(sizes: &Sizes, report: &mut Report) -> anyhow::Result<()> 
 
 /// Fills the queues of a round before its first arm runs, all at once: that takes longer than the round does, because the
 /// endpoint remembers for five minutes what was sent to a queue, in a list that it copies for each message.
-fn fill(arms: &mut [Arm<'_>], others: usize, sizes: &SqsSizes) -> anyhow::Result<()> {
-    if arms.iter().any(|arm| arm.others > 0) {
-        return Ok(());
-    }
+fn fill<'a>(runtime: &'a Runtime, sizes: &SqsSizes) -> anyhow::Result<Vec<Arm<'a>>> {
     std::thread::scope(|scope| {
-        let filling = arms.iter_mut().map(|arm| scope.spawn(|| arm.fill(others, sizes))).collect::<Vec<_>>();
+        let fill = |arm| scope.spawn(move || Arm::filled(runtime, arm, sizes));
+        let filling: Vec<_> = (0..ARMS).map(fill).collect();
         filling
             .into_iter()
-            .try_for_each(|filled| filled.join().map_err(|_| anyhow!("filling has panicked"))?)
+            .map(|filled| filled.join().map_err(|_| anyhow!("filling has panicked"))?)
+            .collect()
     })
 }
 
@@ -170,8 +169,7 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; CELLS]
     add(what, "", &share(BARE_FAILING, BARE_ALONE), Target::None);
     let what = format!("held of the failing group per second, {behind} behind");
     add(&what, "messages", &taken[FAILING], Target::None);
-    let what =
-        "deleted of the failing group while the others were counted, ten each time that it does not give way";
+    let what = "deleted of the failing group while the others were counted, ten a turn";
     add(what, "messages", &in_time[FAILING], Target::None);
     let what = "messages that overtook the failed one";
     add(&format!("consumer, {what}"), "messages", &overtaking[FAILING], Target::AtMost(0.0));
@@ -184,7 +182,7 @@ fn tell(report: &mut Report, sizes: &SqsSizes, rounds: &[[Samples; ARMS]; CELLS]
 }
 
 impl<'a> Arm<'a> {
-    fn new(runtime: &'a Runtime, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Self> {
+    fn filled(runtime: &'a Runtime, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Self> {
         let is_bare = arm == BARE_ALONE || arm == BARE_FAILING;
         let dead = is_bare.then(|| Queue::create(runtime, "dead", &[])).transpose()?;
         let policy = dead.as_ref().map(|dead| {
@@ -200,29 +198,19 @@ impl<'a> Arm<'a> {
                 (Attribute::VisibilityTimeout, visibility.as_str()),
             ]);
         }
-        let missing = match arm {
+        let queue = Queue::create(runtime, "failing", &attributes)?;
+        let hot = match arm {
             ALONE | BARE_ALONE => 0,
             _ => sizes.behind + 1,
         };
-        Ok(Self {
-            queue: Queue::create(runtime, "failing", &attributes)?,
-            retry: Queue::create(runtime, "failing-retry", &[])?,
-            dead,
-            missing,
-            others: 0,
-            dead_before: 0,
-        })
+        queue.fill((0..hot).map(|_| HOT.to_owned()))?;
+        let others = if is_bare { sizes.messages } else { sizes.others };
+        queue.fill((0..others).map(|number| rig::entity("group", number % sizes.groups)))?;
+        Ok(Self { queue, retry: Queue::create(runtime, "failing-retry", &[])?, dead, others })
     }
 
-    fn fill(&mut self, others: usize, sizes: &SqsSizes) -> anyhow::Result<()> {
-        self.queue.fill((0..std::mem::take(&mut self.missing)).map(|_| HOT.to_owned()))?;
-        self.others = if self.dead.is_some() { sizes.messages } else { others };
-        self.queue.fill((0..self.others).map(|number| rig::entity("group", number % sizes.groups)))
-    }
-
-    fn run(&mut self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
-        let others = std::mem::take(&mut self.others);
-        let tally = Tally::new(others, Some(HOT));
+    fn run(&self, arm: usize, sizes: &SqsSizes) -> anyhow::Result<Round> {
+        let tally = Tally::new(self.others, Some(HOT));
         let hot = Hot::new(matches!(arm, FAILING | BARE_FAILING));
         let begin = Instant::now();
         if self.dead.is_some() {
@@ -235,17 +223,14 @@ impl<'a> Arm<'a> {
             sqs_rig::ours(&self.queue, Some(&self.retry), Some(TUNED), handler, failures, &tally)?;
         }
         let elapsed = begin.elapsed().as_secs_f64();
-        let taken = tally.deleted_apart();
-        let dead = self.newly_dead()?;
-        self.missing = taken + dead;
         let measured = tally.measured()?;
         Ok(Round {
             rate: measured.rate,
-            taken: taken as f64 / elapsed,
+            taken: tally.deleted_apart() as f64 / elapsed,
             in_time: measured.apart as f64,
             overtaking: *hot.overtaking.borrow() as f64,
             overtaken_after: hot.overtaken_after().map_or(f64::NAN, |after| after.as_secs_f64()),
-            dead: dead.saturating_sub(1) as f64,
+            dead: self.dead()?.saturating_sub(1) as f64,
         })
     }
 
@@ -268,12 +253,9 @@ impl<'a> Arm<'a> {
         })
     }
 
-    /// Messages that the queue has given up since the last look.
-    fn newly_dead(&mut self) -> anyhow::Result<usize> {
+    /// Messages that the queue has given up.
+    fn dead(&self) -> anyhow::Result<usize> {
         let Some(dead) = &self.dead else { return Ok(0) };
-        let all = dead.attribute(&Attribute::ApproximateNumberOfMessages)?.parse::<usize>()?;
-        let newly = all.saturating_sub(self.dead_before);
-        self.dead_before = all;
-        Ok(newly)
+        Ok(dead.attribute(&Attribute::ApproximateNumberOfMessages)?.parse()?)
     }
 }

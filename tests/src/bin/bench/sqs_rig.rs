@@ -84,11 +84,14 @@ impl<'a> Queue<'a> {
         what: &str,
         attributes: &[(Attribute, &str)],
     ) -> anyhow::Result<Self> {
+        static MADE: AtomicU64 = AtomicU64::new(0);
         let attributes = attributes.iter().map(|(name, value)| (name.clone(), (*value).to_owned()));
         let attributes: HashMap<_, _> =
             attributes.chain([(Attribute::FifoQueue, "true".to_owned())]).collect();
         let since = std::time::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-        let name = format!("bench-{what}-{}-{since}.fifo", std::process::id());
+        // Two that are made at once are two.
+        let number = MADE.fetch_add(1, Ordering::Relaxed);
+        let name = format!("bench-{what}-{}-{since}-{number}.fifo", std::process::id());
         let (client, created) = runtime.block_on(async {
             let client = client(None).await?;
             let creating = client.create_queue().queue_name(name).set_attributes(Some(attributes));
