@@ -115,7 +115,8 @@ async fn a_backlog_needs_a_quarter_of_a_request_for_each_message_at_most() {
         async { Ok::<(), HandlerError>(()) }
     };
     let consumer = OrderedConsumer::new("billing", handler, MemoryFailureLog::new());
-    // A program that is not optimised, on a machine that does other things too, fills requests more slowly than they go.
+    // A program that is not optimised, on a machine that does other things too, fills requests more slowly than they go after the
+    // default of 5 ms; what that takes is shown by the benchmark program.
     let source = source(&endpoint, &url).delete_linger(Duration::from_millis(50)).open().await.unwrap();
     consumer.run_until(source, async { handled.wait_for(GROUPS * EACH).await }).await.unwrap();
     let asked = ["ReceiveMessage", "DeleteMessageBatch", "ChangeMessageVisibilityBatch"];

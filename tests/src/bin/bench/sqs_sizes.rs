@@ -1,4 +1,4 @@
-//! How much each benchmark with SQS does: both together take a quarter of an hour.
+//! How much each benchmark with SQS does: both together take twenty minutes.
 
 /// Counts of messages and groups.
 #[derive(Clone)]
@@ -8,8 +8,8 @@ pub(crate) struct SqsSizes {
     pub(crate) messages: usize,
     /// Messages behind the one that fails for good.
     pub(crate) behind: usize,
-    /// Messages of the other groups that are deleted beside it in a round of ours: enough for several turns of that group while
-    /// the clock runs.
+    /// Messages of the other groups that are deleted beside it in a round of ours: enough for a turn of that group while the
+    /// clock runs.
     pub(crate) others: usize,
     /// Messages of the bare loop's failing group that are handled before a round of it ends.
     pub(crate) overtaking: usize,
