@@ -132,7 +132,7 @@ impl Flights {
     /// Lets flights that have given way for long enough go on; with `all`, every one. Says when to look again.
     pub(crate) fn end_giving_way(&mut self, all: bool) -> Option<Instant> {
         let now = Instant::now();
-        for id in self.giving_way.take_over(now, all) {
+        for id in self.giving_way.take_due(now, all) {
             if let Some(flight) = self.flights.get_mut(&id) {
                 self.giving_way.goes(now);
                 flight.gives_way = GivesWay::Over;

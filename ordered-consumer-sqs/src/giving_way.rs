@@ -3,7 +3,7 @@
 //! SQS hands out a group's next messages once those of its last receive are gone. All that a gated group's backlog does is to
 //! move into the failure log, ten messages a receive, and every such receive is one that brings nobody anything to handle.
 //! So while there is plenty to handle of other groups, what was held is deleted later, and its group waits that long: until all
-//! that was held takes no more than a hundredth of the time, however slow the endpoint is at it.
+//! that was held takes no more than a hundredth of the time, or it has given way for as long as it may.
 
 use std::{collections::VecDeque, time::Duration};
 
@@ -48,7 +48,7 @@ impl GivingWay {
 
     /// The flights that need not give way any more; with `all`, none does. Those that go at the same time share requests, and
     /// count as one.
-    pub(crate) fn take_over(&mut self, now: Instant, all: bool) -> Vec<u64> {
+    pub(crate) fn take_due(&mut self, now: Instant, all: bool) -> Vec<u64> {
         let mut over = Vec::new();
         while self.until().is_some_and(|until| all || until <= now) {
             over.extend(self.flights.pop_front().map(|(flight, _)| flight));
@@ -92,7 +92,7 @@ mod tests {
     const TOOK: Duration = Duration::from_millis(50);
 
     fn over(giving_way: &mut GivingWay) -> Vec<u64> {
-        giving_way.take_over(Instant::now(), false)
+        giving_way.take_due(Instant::now(), false)
     }
 
     /// How long the first gives way while others are handled.
@@ -176,7 +176,7 @@ mod tests {
     async fn when_all_are_to_go_nobody_gives_way() {
         let mut giving_way = GivingWay::new(LONGEST);
         (1..=2).for_each(|flight| giving_way.begin(flight, Instant::now()));
-        assert_eq!(giving_way.take_over(Instant::now(), true), [1, 2]);
-        assert!(giving_way.take_over(Instant::now(), true).is_empty());
+        assert_eq!(giving_way.take_due(Instant::now(), true), [1, 2]);
+        assert!(giving_way.take_due(Instant::now(), true).is_empty());
     }
 }

@@ -14,7 +14,7 @@ use tokio::time::Instant;
 const ROUNDS_MAX: usize = 100_000;
 /// The same, of what is polled eagerly and cut ever more sparsely.
 const ROUNDS_SPARSE_MAX: usize = 250;
-/// Eager polls in a row at which the clock stands still: it is paused, and goes on only when nothing is running.
+/// Eager polls in a row while the clock stands still: it may be paused, and goes on only when nothing is running.
 const EAGER_POLLS_MAX: usize = 64;
 
 /// Polls a future until it has been pending `n` times, and drops it there: none. With zero it is dropped before it was
@@ -54,7 +54,7 @@ pub async fn cancelled_at_poll<F: Future>(n: usize, future: F) -> Option<F::Outp
 /// ever so often meanwhile, so that a sweep drops it at different moments of the other side's work.
 ///
 /// Where tokio's clock is paused, it goes on only when nothing is running: after 64 polls at the same moment the future
-/// waits to be woken once.
+/// waits to be woken once, and is polled eagerly again.
 pub async fn polled_eagerly<F: Future>(future: F) -> F::Output {
     let mut future = pin!(future);
     let (mut moment, mut polls) = (Instant::now(), 0);
@@ -65,7 +65,9 @@ pub async fn polled_eagerly<F: Future>(future: F) -> F::Output {
             (moment, polls) = (now, 0);
         }
         polls += 1;
-        if polled.is_pending() && polls < EAGER_POLLS_MAX {
+        if polls == EAGER_POLLS_MAX {
+            polls = 0;
+        } else if polled.is_pending() {
             context.waker().wake_by_ref();
         }
         polled
