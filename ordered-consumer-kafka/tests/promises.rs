@@ -161,6 +161,33 @@ async fn what_is_done_beyond_the_committed_offset_does_not_come_again() {
     assert_eq!(next.indexes(), [1, 4]);
 }
 
+/// Settles three of five and has the assignment confirmed again at once, as an engine does whose lease has run out.
+async fn confirmed_again_with_three_of_five_settled(refusals: usize) {
+    let broker = broker_with(5).await;
+    let mut engine = Engine::new(builder(&broker));
+    engine.until(|engine| engine.events.len() == 5).await;
+    broker.order(move |cluster| {
+        let refused = vec![RDKafkaRespErr::RD_KAFKA_RESP_ERR_REBALANCE_IN_PROGRESS; refusals];
+        cluster.request_errors(RDKafkaApiKey::OffsetCommit, &refused);
+    });
+    engine.settle(&[0, 1, 2], Some(2));
+    let (assignment, _) = engine.assigned[0].clone();
+    assert!(engine.source.confirm(&assignment).await.expect("an answer").is_some());
+    engine.until(|engine| engine.events.len() == 7).await;
+    assert_eq!(engine.indexes(), [0, 1, 2, 3, 4, 3, 4]);
+}
+
+#[tokio::test]
+async fn what_is_settled_is_committed_before_its_assignment_is_confirmed_again() {
+    confirmed_again_with_three_of_five_settled(0).await;
+}
+
+#[tokio::test]
+async fn what_is_settled_is_committed_before_its_assignment_is_confirmed_again_even_if_the_group_is_changing()
+{
+    confirmed_again_with_three_of_five_settled(3).await;
+}
+
 #[tokio::test]
 async fn a_dropped_source_has_committed_nothing_that_was_not_due() {
     let broker = broker_with(2).await;

@@ -30,7 +30,7 @@ struct Item {
 
 impl PollThread {
     pub(super) fn has_something_to_commit(&self) -> bool {
-        self.partitions.values().any(|partition| partition.is_begun() && partition.is_behind())
+        self.partitions.values().any(Partition::is_to_commit)
     }
 
     pub(super) fn commit_what_is_due(&mut self, now: Instant) {
@@ -48,9 +48,9 @@ impl PollThread {
             let confirms = matches!(partition.phase, Phase::Found { not_before } if not_before <= now);
             let renews = !partition.is_retry
                 && partition.proven_at.is_none_or(|proven| now.duration_since(proven) >= renewed_after);
-            let begun = partition.is_begun() && (partition.is_behind() || renews);
+            let commits = partition.is_to_commit() || (partition.is_begun() && renews);
             let counts = alone.is_none_or(|alone| alone == *epoch);
-            if !counts || (!begun && (!confirms || partition.revoked)) {
+            if !counts || (!commits && (!confirms || partition.revoked)) {
                 continue;
             }
             partition.alone = false;
@@ -113,7 +113,9 @@ impl PollThread {
             }
             let before = partition.committed.replace(item.offset);
             let moved = before.is_some_and(|before| before < item.offset);
+            // A confirmation that is under way says where it begins itself.
             if moved
+                && partition.is_begun()
                 && !partition.is_retry
                 && let Ok(next) = u64::try_from(item.offset)
                 && let Some(through) = Index::from(next).before()

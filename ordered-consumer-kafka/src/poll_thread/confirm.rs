@@ -17,6 +17,7 @@ use super::{
     PollThread,
     look_up::{Looked, NoStart, Question, Start},
     partition::{Partition, Phase},
+    rebalance::LAST_COMMIT_MAX,
 };
 use crate::{
     commit_metadata::{self, Ignored},
@@ -47,9 +48,8 @@ impl PollThread {
         partition.reply = Some(reply);
         partition.asked_at = Instant::now();
         partition.beginning = beginning;
-        // What is settled and not committed is committed before it is looked up.
-        self.commit_now |= partition.is_begun() && partition.is_behind();
         partition.phase = Phase::Asked { not_before: Instant::now() };
+        self.commit_now |= partition.is_to_commit();
     }
 
     pub(super) fn go_on_with_confirmations(&mut self, now: Instant) {
@@ -64,9 +64,10 @@ impl PollThread {
         if !self.looking && !waits_for_commit {
             let mut questions = Vec::new();
             for (epoch, partition) in &mut self.partitions {
-                if matches!(partition.phase, Phase::Asked { not_before } if not_before <= now)
-                    && !partition.revoked
-                {
+                let asked = matches!(partition.phase, Phase::Asked { not_before } if not_before <= now);
+                // What was settled before it was asked for again is committed first, lest it come again.
+                let waited = now.saturating_duration_since(partition.asked_at) > LAST_COMMIT_MAX;
+                if asked && !partition.revoked && (waited || !partition.is_to_commit()) {
                     partition.phase = Phase::LookingUp;
                     let (beginning, place) = (partition.beginning, partition.place.clone());
                     questions.push(Question { epoch: *epoch, beginning, place });
@@ -225,9 +226,9 @@ impl Partition {
             if self.is_retry { Phase::Asked { not_before: now + AGAIN * 5 } } else { Phase::Unconfirmed };
     }
 
-    /// Whether more is settled than is committed.
-    pub(super) fn is_behind(&self) -> bool {
-        self.committed_revision != self.tracker.revision()
+    /// Whether more is settled than is committed, and where to begin is not being asked for meanwhile.
+    pub(super) fn is_to_commit(&self) -> bool {
+        self.phase != Phase::LookingUp && self.committed_revision != self.tracker.revision()
     }
 }
 

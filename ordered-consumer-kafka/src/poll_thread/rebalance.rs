@@ -21,8 +21,8 @@ use rdkafka::{
 use super::{PollThread, partition::Partition};
 use crate::{source_context::Place, source_link::Said};
 
-/// The last commit before partitions are given up is waited for so long.
-const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
+/// The last commit before partitions are given up, or begin anew, is waited for so long.
+pub(super) const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
 
 /// Partitions that are being taken away.
 pub(super) struct Revocation {
@@ -205,11 +205,7 @@ impl PollThread {
             return;
         };
         let of_these = |epoch: &u64| self.partitions.get(epoch);
-        let behind = revocation
-            .epochs
-            .iter()
-            .filter_map(of_these)
-            .any(|partition| partition.is_begun() && partition.is_behind());
+        let behind = revocation.epochs.iter().filter_map(of_these).any(Partition::is_to_commit);
         if now >= commits_until || (!behind && self.in_flight.is_none()) {
             self.give_up();
         }

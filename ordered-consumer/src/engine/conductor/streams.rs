@@ -170,10 +170,16 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
         }
     }
 
-    /// A write was refused: this process's generation is stale.
+    /// A write was refused, because this process's generation is stale; or nothing may start, because its lease has run out.
     pub(super) fn fenced(&mut self, slot: u64) {
         if let Some(intake) = self.intakes.get(&slot) {
-            tracing::warn!(consumer = %self.core.name, stream = %intake.stream.assignment.stream, "a write was refused, because the stream has been taken over by somebody else");
+            let (consumer, stream) = (&self.core.name, &intake.stream.assignment.stream);
+            let lease = intake.stream.lease.as_ref();
+            if lease.is_some_and(|lease| lease.remaining().is_zero()) {
+                tracing::warn!(%consumer, %stream, "the stream's lease has run out, because the broker has confirmed it to nobody here for too long; it is taken over again");
+            } else {
+                tracing::warn!(%consumer, %stream, "a write was refused, because the stream has been taken over by somebody else");
+            }
         }
         self.leave(slot, Leaving::Fenced);
     }
