@@ -39,7 +39,9 @@ pub struct PostgresTimeouts {
     pub statement: Duration,
     /// One lock that another transaction has.
     pub lock: Duration,
-    /// A transaction of ours in which nothing happens, because the process was stopped or the network has gone.
+    /// A transaction of ours in which nothing happens, because the process was stopped or the network has gone. What it has
+    /// locked is locked for everybody until then: let it be shorter than [`Timeouts::claim`](crate::Timeouts::claim), or the
+    /// claims of others run out while they wait, and what they have retried meanwhile is retried again.
     pub idle_in_transaction: Duration,
     /// One call as a whole, with waiting for a connection and with further tries.
     pub call: Duration,

@@ -3,7 +3,9 @@
 use std::{io::Read, path::Path, process::ExitCode, sync::Arc, time::Duration};
 
 use anyhow::{Context, bail};
-use ordered_consumer::{Limits, OrderedConsumer, PostgresFailureLog, RetryPolicy, Timeouts};
+use ordered_consumer::{
+    Limits, OrderedConsumer, PostgresFailureLog, PostgresTimeouts, RetryPolicy, Timeouts,
+};
 use serde::de::DeserializeOwned;
 use tokio::sync::watch;
 use tracing_subscriber::{
@@ -68,7 +70,9 @@ pub async fn enlist<R: DeserializeOwned>() -> anyhow::Result<Member<R>> {
     let recording = Arc::new(Recording::open(&recording_in(directory))?);
     let handler = Recorded::new(recording, number, orders.plan);
     let (schema, address) = &orders.failure_log;
-    let log = PostgresFailureLog::builder(address).schema(schema).connect().await?;
+    // What a process that is stopped has locked is free again before the claims of others run out.
+    let waits = PostgresTimeouts::default().idle_in_transaction(Duration::from_secs(1));
+    let log = PostgresFailureLog::builder(address).schema(schema).timeouts(waits).connect().await?;
     // A run that was lost with its process uses up an attempt; nothing is to park.
     let policy = RetryPolicy::fixed(Duration::from_millis(20)).immediate(0).attempts_max(1_000);
     let limits = Limits { uncommitted_max: 64, ..Limits::default() };
