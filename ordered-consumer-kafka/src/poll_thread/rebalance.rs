@@ -21,7 +21,7 @@ use rdkafka::{
 use super::{PollThread, partition::Partition};
 use crate::{source_context::Place, source_link::Said};
 
-/// The last commit before partitions are given up, or begin anew, is waited for so long.
+/// The last commit before partitions are given up, or are confirmed again, is waited for so long.
 pub(super) const LAST_COMMIT_MAX: Duration = Duration::from_secs(5);
 
 /// Partitions that are being taken away.
@@ -204,8 +204,8 @@ impl PollThread {
             self.commit_now = true;
             return;
         };
-        let of_these = |epoch: &u64| self.partitions.get(epoch);
-        let behind = revocation.epochs.iter().filter_map(of_these).any(Partition::is_to_commit);
+        let mut of_these = revocation.epochs.iter().filter_map(|epoch| self.partitions.get(epoch));
+        let behind = of_these.any(Partition::is_to_commit);
         if now >= commits_until || (!behind && self.in_flight.is_none()) {
             self.give_up();
         }

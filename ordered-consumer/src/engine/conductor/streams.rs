@@ -176,7 +176,7 @@ impl<H: Handler, S: EventSource> Conductor<H, S> {
             let (consumer, stream) = (&self.core.name, &intake.stream.assignment.stream);
             let lease = intake.stream.lease.as_ref();
             if lease.is_some_and(|lease| lease.remaining().is_zero()) {
-                tracing::warn!(%consumer, %stream, "the stream's lease has run out, because the broker has confirmed it to nobody here for too long; it is taken over again");
+                tracing::warn!(%consumer, %stream, "the stream's lease has run out before the broker extended it; it is taken over again");
             } else {
                 tracing::warn!(%consumer, %stream, "a write was refused, because the stream has been taken over by somebody else");
             }
