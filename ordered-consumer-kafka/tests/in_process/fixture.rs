@@ -15,6 +15,12 @@ use rdkafka::producer::FutureProducer;
 
 use super::{Broker, opened::Opened, publish, publisher::Publisher};
 
+/// How long each answer of the broker takes. This one refuses a member that asks for its assignment later than the group's leader
+/// hands all of them in (Kafka's gives it), and then has the whole group join again, for most of a session. A leader asks for the
+/// topics before it hands in, and so comes last by the time of one answer: of one that comes at once, a busy machine makes
+/// nothing.
+const ANSWER_AFTER: Duration = Duration::from_millis(100);
+
 pub(crate) struct Fixture {
     broker: Broker,
     strategy: &'static str,
@@ -26,6 +32,7 @@ pub(crate) struct Fixture {
 impl Fixture {
     pub(crate) fn new(strategy: &'static str) -> Self {
         let broker = Broker::start();
+        broker.order(|cluster| cluster.broker_round_trip_time(1, ANSWER_AFTER)).expect("a slower broker");
         broker.create_topic("t", 2);
         broker.create_topic("t-retry", 1);
         let producer = broker.producer();
