@@ -36,7 +36,7 @@ pub(crate) struct Tuning {
 }
 
 /// For an endpoint to which groups in flight are costly, as the adapter's documentation says of ElasticMQ.
-pub(crate) const TUNED: Tuning = Tuning { receivers: 4, deleting_max: 8 };
+pub(crate) const TUNED: Tuning = Tuning { receivers: 8, deleting_max: 20 };
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
 /// How long a receive waits, in every arm: only at the end of a run is there nothing to receive.
