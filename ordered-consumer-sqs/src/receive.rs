@@ -133,8 +133,8 @@ struct Received {
 /// Makes events and copies of messages, group by group: behind what is neither, nothing of its group is handed over.
 fn take(shared: &Shared, queue: usize, asked: Instant, messages: Vec<Sent>) -> Received {
     let full = i32::try_from(messages.len()).is_ok_and(|count| count >= RECEIVE_MAX);
-    if queue == MAIN {
-        shared.turns.brought(full);
+    if queue == MAIN && full {
+        shared.turns.brought_plenty();
     }
     let (flights, events, copies) = (Vec::new(), Vec::new(), Vec::new());
     let mut received = Received { asked, queue, full, flights, events, copies };

@@ -2,17 +2,18 @@
 //!
 //! A group's messages of one receive are deleted one after the other, by requests that up to ten groups share. So groups are
 //! received together and deleted together: once as many are being deleted as may be, nothing more is received until half of them
-//! are gone, and while more is being received, a request waits a little until it is full. Receives under way count with what is
+//! are gone, and while receives bring plenty, a request waits a little until it is full. Receives under way count with what is
 //! being deleted, because that is what they soon bring.
 
 use std::{
     mem::replace,
     sync::{Mutex, MutexGuard, PoisonError},
+    time::Duration,
 };
 
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 
-use crate::shared::MAIN;
+use crate::shared::{MAIN, is_within};
 
 #[derive(Debug, Default)]
 struct Counts {
@@ -22,8 +23,8 @@ struct Counts {
     deleting: usize,
     /// There were as many of both as may be, and more than half are being deleted still.
     full: bool,
-    /// The last receive from the main queue brought as much as one can.
-    plenty: bool,
+    /// When a receive from the main queue last brought as much as one can.
+    plenty_at: Option<Instant>,
 }
 
 /// See the module.
@@ -69,15 +70,16 @@ impl Turns {
         }
     }
 
-    /// A receive from the main queue has brought as much as one can, or less.
-    pub(crate) fn brought(&self, full: bool) {
-        self.counts().plenty = full;
+    /// A receive from the main queue has brought as much as one can.
+    pub(crate) fn brought_plenty(&self) {
+        self.counts().plenty_at = Some(Instant::now());
     }
 
-    /// Whether more is soon to be deleted, because there is room for it and there was plenty.
-    pub(crate) fn bring_more(&self) -> bool {
+    /// Whether more is likely to be deleted soon: there is room for it, and there was plenty within this time. A receive that
+    /// has been under way for longer waits for messages, of which nobody knows when they come.
+    pub(crate) fn bring_more(&self, within: Duration) -> bool {
         let counts = self.counts();
-        counts.plenty && !counts.full
+        !counts.full && is_within(counts.plenty_at, within)
     }
 
     /// Whether SQS may still hand something over that is not known here.
@@ -119,10 +121,10 @@ impl Drop for Receiving<'_> {
 
 #[cfg(test)]
 mod tests {
-    use std::{pin::pin, time::Duration};
+    use std::pin::pin;
 
     use futures::{FutureExt, future::join_all};
-    use tokio::time::timeout;
+    use tokio::time::{advance, timeout};
 
     use super::*;
 
@@ -143,21 +145,22 @@ mod tests {
         assert!(turns.take(MAIN).now_or_never().is_some());
     }
 
-    #[tokio::test]
+    #[tokio::test(start_paused = true)]
     async fn once_full_it_has_room_again_when_half_is_gone() {
+        let soon = Duration::from_millis(5);
         let turns = Turns::new(4);
-        turns.brought(true);
+        turns.brought_plenty();
         turns.are_deleting(3);
-        assert!(turns.bring_more(), "there is room for one");
+        assert!(turns.bring_more(soon), "there is room for one");
         turns.are_deleting(4);
-        assert!(!turns.bring_more());
+        assert!(!turns.bring_more(soon));
         turns.are_deleting(3);
         assert!(turns.take(MAIN).now_or_never().is_none(), "more than half of four");
         turns.are_deleting(2);
-        assert!(turns.bring_more());
+        assert!(turns.bring_more(soon));
         assert!(turns.take(MAIN).now_or_never().is_some());
-        turns.brought(false);
-        assert!(!turns.bring_more(), "there was not plenty");
+        advance(soon).await;
+        assert!(!turns.bring_more(soon), "that was a while ago");
     }
 
     #[tokio::test]
