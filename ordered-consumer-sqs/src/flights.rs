@@ -181,6 +181,12 @@ impl Flights {
         self.deleting
     }
 
+    /// Whether something is to be told to SQS, now or once it has given way.
+    pub(crate) fn has_to_tell(&self) -> bool {
+        let ready = self.ready.values().any(|ready| !ready.is_empty());
+        ready || !self.releases.is_empty() || self.giving_way.until().is_some()
+    }
+
     /// How many messages of a queue could be deleted now, and since when the first of them waits.
     pub(crate) fn ready(&self, queue: usize) -> (usize, Option<Instant>) {
         let ready = self.ready.get(&queue);

@@ -58,6 +58,7 @@ mod sqs_publisher;
 mod sqs_source;
 mod sqs_source_builder;
 mod tell;
+mod turns;
 
 pub use error::SqsError;
 pub use incoming::IncomingMessage;

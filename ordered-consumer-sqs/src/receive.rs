@@ -40,17 +40,14 @@ pub(crate) struct Outlets {
 pub(crate) async fn receive(shared: Arc<Shared>, queue: usize, outlets: Outlets) {
     let mut backoff = BACKOFF_MIN;
     let (mut paused, mut asked_for) = (shared.paused.subscribe(), shared.asked.subscribe());
-    let mut deleting = shared.deleting.subscribe();
+    let is_paused = |paused: &[bool; 2]| paused.get(queue).copied().unwrap_or_default();
     loop {
         // Room before messages: whatever is received can be handed over.
         let (Ok(events), Ok(copies)) = tokio::join!(outlets.events.reserve(), outlets.copies.reserve())
         else {
             return;
         };
-        if paused.wait_for(|paused| !paused.get(queue).copied().unwrap_or_default()).await.is_err() {
-            return;
-        }
-        if queue == MAIN && deleting.wait_for(|count| *count < shared.deleting_max).await.is_err() {
+        if paused.wait_for(|paused| !is_paused(paused)).await.is_err() {
             return;
         }
         // What nobody asks for would be nobody's until its visibility runs out.
@@ -62,9 +59,13 @@ pub(crate) async fn receive(shared: Arc<Shared>, queue: usize, outlets: Outlets)
             sleep(BACKOFF_MIN).await;
             continue;
         }
-        let receiving = shared.receiving();
+        let receiving = shared.turns.take(queue).await;
         if shared.is_closing() {
             return;
+        }
+        // Either may have changed while others had their turn.
+        if is_paused(&paused.borrow()) || !shared.was_asked_within(RECEIVES_FOR) {
+            continue;
         }
         let asked = Instant::now();
         let answer = ask(&shared, queue).await;
@@ -132,6 +133,9 @@ struct Received {
 /// Makes events and copies of messages, group by group: behind what is neither, nothing of its group is handed over.
 fn take(shared: &Shared, queue: usize, asked: Instant, messages: Vec<Sent>) -> Received {
     let full = i32::try_from(messages.len()).is_ok_and(|count| count >= RECEIVE_MAX);
+    if queue == MAIN && full {
+        shared.turns.brought_plenty();
+    }
     let (flights, events, copies) = (Vec::new(), Vec::new(), Vec::new());
     let mut received = Received { asked, queue, full, flights, events, copies };
     let mut groups: Vec<Vec<(String, IncomingMessage)>> = Vec::new();

@@ -3,7 +3,7 @@
 use std::{
     sync::{
         Mutex, MutexGuard, PoisonError,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, Ordering},
     },
     time::Duration,
 };
@@ -15,12 +15,12 @@ use tokio::{
     time::Instant,
 };
 
-use crate::{SqsMapping, flight::State, flights::Flights, queue::Queue};
+use crate::{SqsMapping, flight::State, flights::Flights, queue::Queue, turns::Turns};
 
 /// The queue that events come from.
 pub(crate) const MAIN: usize = 0;
 
-/// What [`Shared::deleting_max`] is unless it is changed.
+/// So many groups' receives may be being deleted, unless that is changed.
 pub(crate) const DELETING_MAX: usize = 100;
 
 /// See the module.
@@ -32,14 +32,11 @@ pub(crate) struct Shared {
     pub(crate) margin: Duration,
     pub(crate) wait: Duration,
     pub(crate) delete_linger: Duration,
-    /// With so many groups' receives being deleted, nothing more is received.
-    pub(crate) deleting_max: usize,
     pub(crate) stream: StreamName,
     pub(crate) mapping: SqsMapping,
     pub(crate) assignment: Assignment,
     flights: Mutex<Flights>,
-    /// How many groups' receives are being deleted.
-    pub(crate) deleting: watch::Sender<usize>,
+    pub(crate) turns: Turns,
     /// Something can be deleted or given back, or the source closes.
     pub(crate) told: Notify,
     /// When the source was asked last: one that is not asked receives and extends nothing.
@@ -47,8 +44,6 @@ pub(crate) struct Shared {
     /// Nothing more is received from the queue with this number.
     pub(crate) paused: watch::Sender<[bool; 2]>,
     pub(crate) closing: AtomicBool,
-    /// Receives that SQS has not answered yet.
-    receiving: AtomicUsize,
     /// When it was last said that SQS is not available.
     complained: Mutex<Option<Instant>>,
 }
@@ -76,17 +71,15 @@ impl Shared {
             margin: Duration::from_secs(2),
             wait: Duration::from_secs(5),
             delete_linger: Duration::from_millis(5),
-            deleting_max: DELETING_MAX,
             assignment: Assignment { stream: stream.clone(), epoch: 1 },
             stream,
             mapping,
             flights: Mutex::new(flights),
-            deleting: watch::Sender::new(0),
+            turns: Turns::new(DELETING_MAX),
             told: Notify::new(),
             asked: watch::Sender::new(None),
             paused: watch::Sender::new([false; 2]),
             closing: AtomicBool::new(false),
-            receiving: AtomicUsize::new(0),
             complained: Mutex::new(None),
         }
     }
@@ -96,16 +89,19 @@ impl Shared {
         let mut flights = self.flights();
         let changed = change(&mut flights);
         self.tell_deleting(&flights);
+        let has_to_tell = flights.has_to_tell();
         drop(flights);
-        self.told.notify_one();
+        // Of a group's ten messages that are done with, the first is deleted next: the others wake nobody.
+        if has_to_tell {
+            self.told.notify_one();
+        }
         changed
     }
 
     /// Tells receivers how many groups' receives are being deleted: with the flights locked still, lest an older number be told
     /// after a newer one.
     pub(crate) fn tell_deleting(&self, flights: &Flights) {
-        let deleting = flights.deleting();
-        self.deleting.send_if_modified(|told| std::mem::replace(told, deleting) != deleting);
+        self.turns.are_deleting(flights.deleting());
     }
 
     pub(crate) fn flights(&self) -> MutexGuard<'_, Flights> {
@@ -151,17 +147,6 @@ impl Shared {
         self.visibility.iter().min().copied().unwrap_or(Duration::from_secs(30)) / 3
     }
 
-    /// Counts a receive until what it brings is known here.
-    pub(crate) fn receiving(&self) -> Receiving<'_> {
-        self.receiving.fetch_add(1, Ordering::SeqCst);
-        Receiving(self)
-    }
-
-    /// Whether SQS may still hand something over that is not known here.
-    pub(crate) fn is_receiving(&self) -> bool {
-        self.receiving.load(Ordering::SeqCst) > 0
-    }
-
     pub(crate) fn is_closing(&self) -> bool {
         self.closing.load(Ordering::SeqCst)
     }
@@ -180,13 +165,4 @@ impl Shared {
 /// Whether it was not longer ago.
 pub(crate) fn is_within(at: Option<Instant>, time: Duration) -> bool {
     at.is_some_and(|at| at.elapsed() < time)
-}
-
-/// See [`Shared::receiving`].
-pub(crate) struct Receiving<'s>(&'s Shared);
-
-impl Drop for Receiving<'_> {
-    fn drop(&mut self) {
-        self.0.receiving.fetch_sub(1, Ordering::SeqCst);
-    }
 }

@@ -233,7 +233,7 @@ impl EventSource for SqsSource {
         let told = timeout(self.shared.wait + CLOSE_WITHIN, async {
             loop {
                 // What a receive that is under way brings would else be nobody's until its visibility runs out.
-                let receiving = self.shared.is_receiving();
+                let receiving = self.shared.turns.is_receiving();
                 self.shared.change(Flights::abandon_all);
                 if !receiving && self.shared.flights().is_empty() {
                     return;

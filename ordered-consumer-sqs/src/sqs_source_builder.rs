@@ -10,6 +10,7 @@ use crate::{
     giving_way::LONGEST,
     queue,
     shared::{DELETING_MAX, Shared},
+    turns::Turns,
 };
 
 /// The shortest visibility with which heartbeats have time to come.
@@ -116,17 +117,18 @@ impl SqsSourceBuilder {
         self
     }
 
-    /// How long a delete waits for others to share its request, while something else is being told to SQS; 5 ms unless
-    /// changed. While nothing is, it goes at once.
+    /// How long a delete waits for others to share its request, while something else is being told to SQS, or for as long after
+    /// a receive that brought as much as one can; 5 ms unless changed. Otherwise it goes at once.
     pub fn delete_linger(mut self, linger: Duration) -> Self {
         self.delete_linger = linger;
         self
     }
 
-    /// With how many groups' receives being deleted, and nothing of them running, no more events are received; 100 unless
-    /// changed, at least 1. A group's ten messages are deleted by ten requests one after another, which it shares with up to
-    /// nine other groups: fewer than ten groups need more requests, and many more than ten gain nothing but where requests take
-    /// long. An endpoint to which groups in flight are costly, such as ElasticMQ with a thousand of them, is faster with eight.
+    /// With how many groups' receives being deleted, and nothing of them running, no more events are received until half of them
+    /// are gone; 100 unless changed, at least 1. Receives under way count with them. A group's ten messages are deleted by ten
+    /// requests one after another, which it shares with up to nine other groups: fewer than ten groups need more requests, and
+    /// many more gain nothing but where requests take long. An endpoint to which groups in flight are costly, such as ElasticMQ
+    /// with a thousand of them, is faster with twenty, and eight receivers.
     pub fn deleting_max(mut self, receives: usize) -> Self {
         self.deleting_max = receives.max(1);
         self
@@ -183,7 +185,7 @@ impl SqsSourceBuilder {
         shared.margin = self.margin.min(shortest / 3);
         shared.wait = self.wait;
         shared.delete_linger = self.delete_linger;
-        shared.deleting_max = self.deleting_max;
+        shared.turns = Turns::new(self.deleting_max);
         Ok(SqsSource::start(shared, receivers))
     }
 

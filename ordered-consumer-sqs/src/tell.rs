@@ -61,9 +61,10 @@ fn start(shared: &Arc<Shared>, requests: &mut FuturesUnordered<Request>) -> Opti
         while requests.len() < REQUESTS_MAX {
             let (ready, Some(since)) = flights.ready(queue) else { break };
             let due = since + shared.delete_linger;
-            // A batch that may fill up costs one request instead of several; while SQS is asked for nothing, waiting only
-            // keeps groups from others.
-            let may_fill = !requests.is_empty() && due > Instant::now();
+            // A batch that may fill up costs one request instead of several; while nothing more is to come, waiting only keeps
+            // groups from others.
+            let more_comes = !requests.is_empty() || shared.turns.bring_more(shared.delete_linger);
+            let may_fill = more_comes && due > Instant::now();
             if ready < BATCH_MAX && may_fill && !shared.is_closing() {
                 look_at = Some(look_at.map_or(due, |at| at.min(due)));
                 break;

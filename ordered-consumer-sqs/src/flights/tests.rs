@@ -303,3 +303,27 @@ async fn what_nothing_keeps_but_deletes_is_counted_until_it_is_gone() {
     assert!(flights.receipt_lost(lost, receipts[1]));
     assert_eq!(flights.deleting(), 1);
 }
+
+#[tokio::test(start_paused = true)]
+async fn there_is_something_to_tell_while_a_message_can_be_deleted_or_given_back_or_gives_way() {
+    let mut flights = Flights::new(LONGEST);
+    let (id, receipts) = fly(&mut flights, "a", 3);
+    assert!(!flights.has_to_tell(), "all of it runs");
+    flights.mark(receipts[0], State::Done);
+    assert!(flights.has_to_tell());
+    flights.take_deletes(0, 10);
+    flights.mark(receipts[1], State::Done);
+    assert!(!flights.has_to_tell(), "the first is being deleted");
+    flights.deleted(id);
+    assert!(flights.has_to_tell(), "the second is next");
+    flights.take_deletes(0, 10);
+    flights.mark(receipts[2], State::Abandoned);
+    assert!(!flights.has_to_tell());
+    flights.deleted(id);
+    assert!(flights.has_to_tell(), "the third is to be given back");
+    flights.take_release();
+    assert!(!flights.has_to_tell());
+    let (_, held) = fly(&mut flights, "b", 1);
+    flights.mark(held[0], State::Held);
+    assert!(flights.has_to_tell(), "somebody has to look when it has given way");
+}

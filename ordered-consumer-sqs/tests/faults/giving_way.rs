@@ -160,3 +160,25 @@ async fn with_as_many_receives_being_deleted_as_may_be_no_more_is_received() {
     assert!((30..=80).contains(&most), "{most} messages of as many groups were in flight");
     assert_eq!(handled.load(Ordering::SeqCst), 300);
 }
+
+#[tokio::test(start_paused = true)]
+async fn a_group_alone_waits_for_nobody_to_share_the_requests_that_delete_it() {
+    let sqs = FakeSqs::default();
+    let url = sqs.make(QUEUE, VISIBILITY);
+    for number in 0..100 {
+        sqs.send(QUEUE, "alone", &number.to_string());
+    }
+    sqs.slow_down(DELETE, Duration::from_millis(20));
+    let source = builder(&sqs, &url).open().await.unwrap();
+    let consumer = consumer(|_: Event| async { Ok::<_, HandlerError>(()) }, MemoryFailureLog::new());
+    let began = Instant::now();
+    let mut took = Duration::ZERO;
+    run_until(&consumer, source, MINUTES, || {
+        took = began.elapsed();
+        sqs.queue(QUEUE, |queue| queue.kept().is_empty())
+    })
+    .await
+    .unwrap();
+    // A hundred deletes; the first of each receive may wait for 5 ms, because others may have come with it.
+    assert!(took < Duration::from_millis(2_200), "{took:?}");
+}

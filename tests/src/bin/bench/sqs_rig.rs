@@ -33,10 +33,12 @@ use crate::{
 pub(crate) struct Tuning {
     receivers: usize,
     deleting_max: usize,
+    delete_linger: Duration,
 }
 
 /// For an endpoint to which groups in flight are costly, as the adapter's documentation says of ElasticMQ.
-pub(crate) const TUNED: Tuning = Tuning { receivers: 4, deleting_max: 8 };
+pub(crate) const TUNED: Tuning =
+    Tuning { receivers: 8, deleting_max: 20, delete_linger: Duration::from_millis(10) };
 /// As many as SQS takes and gives at once.
 pub(crate) const BATCH_MAX: usize = 10;
 /// How long a receive waits, in every arm: only at the end of a run is there nothing to receive.
@@ -154,8 +156,8 @@ pub(crate) fn ours<H: Handler>(
     rig::in_time(queue.runtime, async move {
         let client = client(Some(Arc::clone(&tally))).await?;
         let mut source = SqsSource::builder(client.clone(), url).wait(WAIT);
-        if let Some(Tuning { receivers, deleting_max }) = tuning {
-            source = source.receivers(receivers).deleting_max(deleting_max);
+        if let Some(Tuning { receivers, deleting_max, delete_linger }) = tuning {
+            source = source.receivers(receivers).deleting_max(deleting_max).delete_linger(delete_linger);
         }
         let mut consumer = OrderedConsumer::new("bench", handler, failures);
         if let Some(retry) = retry {

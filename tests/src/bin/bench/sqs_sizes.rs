@@ -31,7 +31,7 @@ impl SqsSizes {
         }
         Self {
             groups: 1_000,
-            messages: 10_000,
+            messages: 30_000,
             behind: 50_000,
             others: 80_000,
             overtaking: 100,
