@@ -15,10 +15,9 @@ use rdkafka::producer::FutureProducer;
 
 use super::{Broker, opened::Opened, publish, publisher::Publisher};
 
-/// How long each answer of the broker takes. This one refuses a member that asks for its assignment later than the group's leader
-/// hands all of them in (Kafka's gives it), and then has the whole group join again, for most of a session. A leader asks for the
-/// topics before it hands in, and so comes last by the time of one answer: of one that comes at once, a busy machine makes
-/// nothing.
+/// How long each answer of the broker takes. This one refuses a member that asks for its assignment after the group's leader has
+/// handed all of them in (Kafka's gives it), and then has the whole group join again, for most of a session. A leader asks for the
+/// topics before it hands in, so that it is later than the others by one answer: by long enough even on a busy machine.
 const ANSWER_AFTER: Duration = Duration::from_millis(100);
 
 pub(crate) struct Fixture {

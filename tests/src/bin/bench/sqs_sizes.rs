@@ -1,4 +1,4 @@
-//! How much each benchmark with SQS does: both together take twenty minutes.
+//! How much each benchmark with SQS does.
 
 /// Counts of messages and groups.
 #[derive(Clone)]
